@@ -59,6 +59,25 @@ def test_a_canary_in_standard_mode(canary, expected):
 
 
 @pytest.mark.parametrize(
+    ("mode", "last", "new", "expected"),
+    [
+        ("standard", False, True, True),
+        ("standard", False, False, False),
+        ("standard", True, True, False),  # KServe leaves the split as it was, and so nobody knows that it has its share
+        ("knative", False, True, False),
+    ],
+)
+def test_a_canary_that_is_to_be_promoted_has_to_answer_and_no_other(mode, last, new, expected):
+    traffic = Traffic(OLD, percent=10, canary=NEW, canary_name="new")
+    status = {"conditions": [{"type": "Ready", "status": "False"}]}
+    status |= {"canaryStatuses": [{"name": "new", "ready": True, "trafficPercent": 10}]}
+    target = {"latestRevision": True, "percent": 10}
+    status |= {"components": {"predictor": {"traffic": [target]}}}
+    pods = [pod(OLD, ready=False), pod(NEW, ready=new)]
+    assert is_ready({"status": status}, pods, traffic, mode, last) is expected
+
+
+@pytest.mark.parametrize(
     ("created", "ready", "share", "percent", "expected"),
     [
         ("r2", "r2", 100, None, True),

@@ -137,6 +137,18 @@ def test_a_canary_that_fails_is_not_promoted(cluster):
     assert without_a_gap(cluster)
 
 
+def test_a_canary_that_answers_takes_over_though_the_release_before_it_is_down(cluster):
+    settings = rollout(mode="standard")
+    cluster.roll_out(settings, OLD)
+    cluster.roll_out(settings, NEW, 10)
+    told = cluster.breaks(OLD, "CrashLoopBackOff")
+    with pytest.raises(SoukError, match=f"Applied again: 10% of requests to {NEW}"):
+        cluster.roll_out(settings, NEW, 50, clock=told)
+    assert cluster.serves({NEW: 10})
+    assert cluster.roll_out(settings, NEW) is True
+    assert cluster.serves({NEW: 100})
+
+
 def test_a_first_release_that_does_not_answer_stays_to_be_looked_at(cluster, settings):
     told = cluster.breaks(OLD, "ImagePullBackOff")
     with pytest.raises(

@@ -15,18 +15,26 @@ SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 SHOWN = 3  # pods and events that a reason names
 
 
-def is_ready(service: dict[str, Any], pods: list[dict[str, Any]], traffic: Traffic, mode: str) -> bool:
+def is_ready(
+    service: dict[str, Any], pods: list[dict[str, Any]], traffic: Traffic, mode: str, last: bool = True
+) -> bool:
     """Whether the cluster does what `traffic` says.
+
+    The condition Ready is of the stable predictor too, and without it KServe leaves a split as it was. A promotion
+    first waits for the canary in the split that there is, and does so without: the stable release may be what is down.
 
     Args:
         service: the InferenceService.
         pods: all of it.
         traffic: what was applied.
         mode: "standard" or "knative".
+        last: whether nothing is applied after it.
     """
     status = service.get("status", {})
     alive = [pod for pod in pods if source(pod) and not _is_over(pod)]
-    if not is_true(status, "Ready") or not any(serves(pod) and source(pod) == traffic.newest for pod in alive):
+    if (last or mode == "knative") and not is_true(status, "Ready"):
+        return False
+    if not any(serves(pod) and source(pod) == traffic.newest for pod in alive):
         return False
     if mode == "knative":
         return _revision_has(status.get("components", {}).get("predictor", {}), traffic.percent)

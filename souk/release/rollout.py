@@ -59,7 +59,8 @@ def roll_out(
     for traffic in plan:
         applied = traffic_of(cluster.apply(inference_service(rollout, traffic), force)) or traffic
         report(f"{rollout.name}: {_text(traffic)}; waiting until it answers")
-        stuck = _wait(cluster, rollout, traffic, applied, poll_seconds or POLL_SECONDS, clock)
+        last = traffic is plan[-1]
+        stuck = _wait(cluster, rollout, traffic, applied, last, poll_seconds or POLL_SECONDS, clock)
         if stuck:
             raise SoukError(
                 f"InferenceService {rollout.name} in namespace {rollout.namespace} to answer from {release} within "
@@ -106,10 +107,12 @@ def _wait(
     rollout: Rollout,
     traffic: Traffic,
     applied: Traffic,
+    last: bool,
     poll_seconds: float,
     clock: Callable[[], float],
 ) -> list[str]:
-    """Waits for `traffic`; returns why it did not come, or nothing. `applied` is what the cluster made of it."""
+    """Waits for `traffic`, the `last` stage or one before it; returns why it did not come, or nothing. `applied` is
+    what the cluster made of it."""
     end = clock() + rollout.deadline_seconds
     found = ["no answer of the Kubernetes API"]
     while True:
@@ -118,7 +121,7 @@ def _wait(
             service, pods = cluster.service() or {}, cluster.pods()
             if other := _by_somebody_else(service, applied):
                 return [other]
-            if is_ready(service, pods, traffic, rollout.mode):
+            if is_ready(service, pods, traffic, rollout.mode, last):
                 return []
             found = reasons(service, pods, traffic)
         except Unavailable as error:  # a control plane that restarts is no reason to give up
