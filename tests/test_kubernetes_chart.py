@@ -133,6 +133,7 @@ def test_what_the_chart_renders_is_valid(arguments: tuple[str, ...]) -> None:
         "drift.release=current",
         "drift.onAlarmSecret=https://hooks.example/x",
         "workspace.size=much",
+        "workspace.accessMode=ReadWriteOncePod",
         "monitoring.interval=15",
         "pipeline.account=x",
         "rollout=x",
