@@ -186,5 +186,5 @@ class Shop:
             shutil.copytree(out / "evaluation", folder / "evaluation")
             write_manifest(folder, challenger, {}, {})
             (self.workspace / "feast").mkdir(exist_ok=True)
-            (self.workspace / "feast" / "online.db").touch()
+            (self.workspace / "feast" / "registry.db").touch()
         return challenger

@@ -102,10 +102,11 @@ def evaluate(config, champion, workspace, tables, features, towers, ranker, inde
     digest = small("evaluate", [config, tables, features, towers, ranker, index], [twin, evaluation])
     Path(report_html).write_text("<p>evaluation</p>")
     Path(summary_md).write_text("| model | ndcg@10 |\\n|---|---|\\n| souk | 0.5 |\\n")
-    from souk.release.condition import damage
+    from souk.release.condition import damage, without_states
     from souk.workspace import Workspace
     current = Path(workspace, "releases", champion, "twin")
-    whole = champion and not damage(Workspace(Path(workspace)), champion)
+    place = Workspace(Path(workspace))
+    whole = champion and not (damage(place, champion) or without_states(place))
     unchanged = whole and current.read_text() == digest
     return ("unchanged" if unchanged else "promote" if margin < 1 else "reject"), {"ndcg": 0.5}
 """,
@@ -126,7 +127,8 @@ def deploy(config, workspace, release, features, index):
     name = Path(release, "name").read_text()
     shutil.copytree(release, releases / name, dirs_exist_ok=True)
     (Path(workspace) / "feast").mkdir(exist_ok=True)
-    (Path(workspace) / "feast" / "states.db").touch()
+    (Path(workspace) / "feast" / "registry.db").touch()
+    (Path(workspace) / "feast" / "publication.begun").unlink(missing_ok=True)
     fresh = releases / ".current.part"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(name)

@@ -33,6 +33,9 @@ def champion(**changes):
         (champion(twin_name="bb"), "unchanged"),
         (champion(twin_name="bb", inputs="other"), "promote"),
         (champion(twin_name="bb", whole=False), "promote"),
+        (champion(twin_name="bb", states=False), "promote"),
+        (champion(states=False), None),
+        (champion(states=False, trained_until=101), "not_comparable"),
         (champion(whole=False, trained_until=101), None),
         (champion(trained_until=101), "not_comparable"),
         (champion(twin=None, twin_name=""), "not_comparable"),
@@ -76,5 +79,5 @@ def test_a_champion_whose_twin_cannot_be_read_is_damaged_and_stops_nobody(tmp_pa
     (twin / file).unlink()
     if damage is not None:
         (twin / file).write_bytes(damage)
-    assert read_champion("old", place) == Champion("old", whole=False)
+    assert read_champion("old", place) == Champion("old", whole=False, states=False)
     assert compare_identity(read_champion("old", place), "bb", "same", "shop", 100) is None

@@ -120,6 +120,24 @@ def test_a_damaged_release_is_made_again_and_not_compared_with(shop):
         file.write_bytes(text)
 
 
+@pytest.mark.parametrize("left", ["no registry", "publication.begun"])
+def test_a_publication_that_was_killed_makes_the_release_again_and_lowers_no_bar(shop, capsys, left):
+    champion, feast = shop.release("good"), shop.workspace / "feast"
+    (feast / "publish.lock").touch()
+    (feast / "registry.db").unlink() if left == "no registry" else (feast / left).write_text("begun 1")
+    try:
+        arguments, out = shop.arguments("good", champion)
+        assert refreshed(arguments, out)
+        told = json.loads((Path(f"{out}-again") / "evaluation" / "verdict.json").read_text())
+        assert "user states that are gone, or were not published to the end" in told["rules"][0]["detail"]
+        assert "user states in" in capsys.readouterr().out
+        arguments, out = shop.arguments("equal", champion)
+        assert evaluate(*[str(argument).replace(str(out), f"{out}-again") for argument in arguments])[0] == "reject"
+    finally:
+        (feast / "publication.begun").unlink(missing_ok=True)
+        (feast / "registry.db").touch()
+
+
 @pytest.mark.parametrize(
     ("challenger", "champion", "expected"),
     [("good", "bad", "promote"), ("bad", "good", "reject"), ("equal", "good", "reject")],

@@ -1,10 +1,11 @@
 """In which condition a served release is: what a verdict of before is reused for, and what it is not."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
-from souk.release.condition import condition, damage
+from souk.release.condition import condition, damage, without_states
 from souk.release.manifest import write_manifest
 from souk.workspace import Workspace
 
@@ -18,14 +19,15 @@ def workspace(tmp_path: Path) -> Workspace:
         (workspace.releases / name / "twin" / "bundle.json").write_text("{}")
         write_manifest(workspace.releases / name, name, {}, {})
     workspace.feast.mkdir()
-    (workspace.feast / "online.db").touch()
+    for file in ("online.db", "registry.db", "publish.lock"):
+        (workspace.feast / file).touch()
     return workspace
 
 
 def test_it_is_the_same_as_long_as_nothing_changes_and_another_of_another_release(workspace: Workspace) -> None:
     first, second = (condition(workspace, name) for name in ("films-1", "films-2"))
     assert first == condition(workspace, "films-1") != second
-    assert damage(workspace, "films-1") == condition(workspace, "") == ""
+    assert damage(workspace, "films-1") == without_states(workspace) == condition(workspace, "") == ""
 
 
 @pytest.mark.parametrize("file", ["twin/bundle.json", "release.json"])
@@ -44,9 +46,20 @@ def test_a_file_that_is_damaged_changes_it_until_it_is_there_again(
 
 def test_user_states_that_are_gone_change_it(workspace: Workspace) -> None:
     whole = condition(workspace, "films-1")
-    (workspace.feast / "online.db").unlink()
+    (workspace.feast / "registry.db").rename(workspace.feast / "registry.partial.db")  # of a killed publication
     assert condition(workspace, "films-1") != whole
-    assert damage(workspace, "films-1") == f"no user states in {workspace.feast}"
+    assert without_states(workspace) == f"no user states in {workspace.feast}"
+    assert damage(workspace, "films-1") == "", "it can be compared with"
+
+
+def test_a_publication_that_stopped_midway_changes_it_and_one_at_work_does_not(workspace: Workspace) -> None:
+    whole = condition(workspace, "films-1")
+    (workspace.feast / "publication.begun").write_text("begun 1")
+    assert condition(workspace, "films-1") != whole
+    assert "stopped midway" in without_states(workspace) and damage(workspace, "films-1") == ""
+    with (workspace.feast / "publish.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert condition(workspace, "films-1") == whole
 
 
 def test_a_release_that_somebody_deleted_has_one(workspace: Workspace) -> None:

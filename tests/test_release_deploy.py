@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from functools import partial
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from feast.infra.online_stores.sqlite import SqliteOnlineStore
 
 from souk.config import DatasetConfig, with_value
 from souk.errors import SoukError
@@ -18,11 +21,13 @@ from souk.index.interface import collection_name, recall_at
 from souk.index.milvus import MilvusIndex
 from souk.index.place import SEAL
 from souk.release.bundle import Bundle, write_bundle
+from souk.release.condition import without_states
 from souk.release.in_use import needed
 from souk.release.manifest import verify
 from souk.release.pointer import history, release_names, rollback
 from souk.steps.deploy import deploy
 from souk.steps.load_index import load_index, sample_queries
+from souk.store.definitions import view_name
 from souk.store.feast_store import FeastStore
 from souk.workspace import Workspace
 from tests.release_fixtures import BOUNDARIES, ITEM_IDS, SPEC, write_features, write_models, write_release
@@ -198,6 +203,37 @@ def test_deploy_mends_what_is_damaged(packaged, tmp_path):
     assert run(workspace, *first)["states"] == 12
     assert serves(workspace, first[0])
     assert needed(workspace, time.time()) == {workspace.current_release()}, "no prune deletes it on its way"
+
+
+@pytest.mark.parametrize("lost", ["the folder", "the states"])
+def test_a_publication_that_is_stopped_midway_is_completed(packaged, tmp_path, monkeypatch, lost):
+    """The first users, which are asked, have their states already."""
+    workspace, first = Workspace(tmp_path), packaged[0]
+    run(workspace, *first)
+    if lost == "the folder":
+        shutil.rmtree(workspace.feast)
+    else:
+        with sqlite3.connect(workspace.feast / "online.db") as connection:
+            connection.execute(f"DELETE FROM souk_{view_name(SPEC)}")
+    users = pq.read_table(f"{first[1]}/user_state.parquet")["user_id"].to_pylist()
+    monkeypatch.setattr("souk.steps.deploy.ASKED", 5)
+    monkeypatch.setattr("souk.store.publish.TOGETHER", 5)
+    calls, write = [], SqliteOnlineStore.online_write_batch
+
+    def stops(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        write(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteOnlineStore, "online_write_batch", stops)
+        with pytest.raises(KeyboardInterrupt):
+            run(workspace, *first)
+    assert "stopped midway" in without_states(workspace) or lost == "the folder"
+    assert run(workspace, *first)["states"] == len(users) == 12
+    assert all(FeastStore(workspace.feast, SPEC).read(users)) and without_states(workspace) == ""
+    assert run(workspace, *first)["states"] == 0
 
 
 def test_user_states_go_to_the_redis_of_the_config(packaged, tmp_path, redis):

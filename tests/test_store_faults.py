@@ -16,9 +16,10 @@ import yaml
 
 from souk.cli import main
 from souk.errors import SoukError
+from souk.publication import REGISTRY
 from souk.store import feast_store, user_locks
 from souk.store.address import PASSWORD, address, online_store
-from souk.store.definitions import REGISTRY, SETTINGS
+from souk.store.definitions import SETTINGS
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from tests.redis_server import redis_server

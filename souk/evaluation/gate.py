@@ -34,7 +34,8 @@ class Champion:
         dataset: whose data it was trained on.
         trained_until: the end of what its twin was fitted on, UTC epoch milliseconds.
         inputs: digest of the data and settings beside the twin that its release was made of.
-        whole: whether all its files, and the store of user states, are as they were deployed.
+        whole: whether all its files are as they were deployed.
+        states: whether there are user states, published to the end.
     """
 
     name: str = ""
@@ -44,6 +45,7 @@ class Champion:
     trained_until: int = 0
     inputs: str = ""
     whole: bool = True
+    states: bool = True
 
 
 def compare_identity(champion: Champion, challenger: str, inputs: str, dataset: str, test_start: int) -> Verdict | None:
@@ -67,11 +69,16 @@ def compare_identity(champion: Champion, challenger: str, inputs: str, dataset: 
 
 
 def _same_twin(champion: Champion, twin: str, inputs: str) -> Verdict:
-    """Nothing to judge: the release is made again where what it was made of has changed, or where it is damaged."""
-    if champion.inputs == inputs and champion.whole:
+    """Nothing to judge: the release is made again where what it was made of has changed, or where it or the
+    store of user states is damaged."""
+    if champion.inputs == inputs and champion.whole and champion.states:
         detail = "Both have the same twin, data and settings: nothing to release."
         return Verdict("unchanged", champion.name, (Rule("differs_from_champion", False, {"twin": twin}, detail),))
-    why = "other data after the twin's, or settings" if champion.whole else "damaged files in the workspace"
+    why = "other data after the twin's, or settings"
+    if not champion.whole:
+        why = "damaged files in the workspace"
+    elif not champion.states:
+        why = "user states that are gone, or were not published to the end"
     detail = f"Both have the same twin: the release is made again, for {why}."
     return Verdict("promote", champion.name, (Rule("refresh", True, {"twin": twin}, detail),))
 

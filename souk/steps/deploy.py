@@ -18,6 +18,7 @@ from souk.index.milvus import open_or_build
 from souk.index.place import SEAL, free_place
 from souk.index.server import mark, owner, sweep
 from souk.progress import report
+from souk.publication import stopped
 from souk.release.bundle import Bundle
 from souk.release.cluster import Cluster, connect
 from souk.release.collections import collections_in_use
@@ -144,7 +145,10 @@ def _text(state: UserState, spec: FeatureSpec) -> str:
 
 
 def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path, uri: str) -> int:
-    """Publishes the user states, unless Feast gives back the ones of this file; how many were published."""
+    """Publishes the user states, unless Feast gives back the ones of this file; how many were published.
+
+    The first ones tell nothing where a publication stopped midway.
+    """
     rows = pq.ParquetFile(user_state).iter_batches(batch_size=ASKED)
     wanted = [from_row(row, spec) for row in next(iter(rows)).to_pylist()]
     try:
@@ -152,9 +156,10 @@ def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path, uri: str)
     except StoreError:
         found = []
     # A state may be newer here than in the file, but not another one.
-    if len(found) == len(wanted) and all(
+    same = len(found) == len(wanted) and all(
         f and (f.count > w.count or _text(f, spec) == _text(w, spec)) for f, w in zip(found, wanted, strict=True)
-    ):
+    )
+    if same and not stopped(place.feast):
         return 0
     report("publishing the user states to Feast")
     return publish(user_state, spec, place.feast, time.time_ns() // 1_000_000, uri, tell=report)

@@ -18,7 +18,7 @@ from souk.evaluation.measure import FORMAT, main_metrics, measure
 from souk.evaluation.report import write_evaluation
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
-from souk.release.condition import damage
+from souk.release.condition import damage, without_states
 from souk.release.naming import content_digests, read_weights, release_name
 from souk.release.pointer import release_names
 from souk.spec import ENGAGED, SATISFIED
@@ -124,16 +124,19 @@ def read_champion(name: str, place: Workspace) -> Champion:
     if lost:
         report(f"the served release is damaged, and is not compared with: {lost}")
     whole = not lost
+    gone = without_states(place)
+    if gone:
+        report(f"the served release is to be made again where nothing else is new: {gone}")
     if not (twin / IDENTITY).is_file():
-        return Champion(name, whole=whole)
+        return Champion(name, whole=whole, states=not gone)
     try:
         identity, settings = (json.loads((twin / file).read_bytes()) for file in (IDENTITY, "bundle.json"))
         known = (identity["name"], identity["dataset"], settings["trained_until"], identity["inputs"])
     except (OSError, ValueError, KeyError, TypeError):
         if whole:
             raise
-        return Champion(name, whole=False)  # damaged there: it could not be replaced otherwise
-    return Champion(name, twin, *known, whole)
+        return Champion(name, whole=False, states=not gone)  # damaged there: it could not be replaced otherwise
+    return Champion(name, twin, *known, whole, not gone)
 
 
 def _digest_of_inputs(tables: Path, deploy: Deploy) -> str:

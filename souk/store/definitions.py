@@ -8,7 +8,6 @@ states, `user_state_<hash>.parquet` (the offline file of its view) and `feature_
 
 from __future__ import annotations
 
-import fcntl
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,16 @@ import yaml
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Array, FeastType, Float64, Int64, String
 
+from souk.publication import REGISTRY, stopped
 from souk.spec import FeatureSpec, read_spec
 from souk.state_rows import state_columns
 from souk.store.address import address, online_store, with_password
 
 PROJECT = "souk"
-REGISTRY = "registry.db"
 ONLINE = "online.db"
 SPECS, ADDRESS = "specs", ".uri"
 SETTINGS = "feature_store.yaml"
 VIEW = "user_state_{}"
-LOCK, BEGUN = "publish.lock", "publication.begun"
 NOT_STATED = (OSError, yaml.YAMLError, TypeError, KeyError)
 WRITE_ROWS = 5000  # a transaction of `feast materialize`, which no step calls
 # Both say when a state was written: its age is told by them, and the events in it have times of their own.
@@ -130,18 +128,7 @@ def publication(folder: Path, spec: FeatureSpec) -> str:
     except OSError:
         return f"{view_name(spec)} nowhere"
     name = f"{view_name(spec)} {published_uri(folder, spec) or ONLINE} {status.st_ino}-{status.st_mtime_ns}"
-    return f"{name} {stopped}" if (stopped := _stopped(folder)) else name
-
-
-def _stopped(folder: Path) -> str:
-    """What a publication left that stopped midway, "" where none did: while one is at work, it may still end."""
-    try:
-        begun = (folder / BEGUN).read_text(encoding="utf-8")
-        with (folder / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return ""
-    return begun
+    return f"{name} {midway}" if (midway := stopped(folder)) else name
 
 
 def published_uri(folder: Path, spec: FeatureSpec | None = None) -> str:

@@ -16,13 +16,13 @@ from typing import Any
 from feast import FeatureStore, FeatureView
 
 from souk.errors import shown
+from souk.publication import REGISTRY
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, state_columns
 from souk.store.definitions import (
     NOT_STATED,
     ONLINE,
-    REGISTRY,
     address_file,
     published_uri,
     repo_config,

@@ -22,15 +22,13 @@ from feast import FeatureStore
 
 from souk.errors import SoukError
 from souk.progress import seldom
+from souk.publication import BEGUN, LOCK, REGISTRY
 from souk.spec import FeatureSpec
 from souk.state_rows import state_columns
 from souk.store.definitions import (
     ADDRESS,
-    BEGUN,
     EVENT_TIME,
-    LOCK,
     ONLINE,
-    REGISTRY,
     SETTINGS,
     SPECS,
     WRITTEN_TIME,
