@@ -152,6 +152,14 @@ def test_a_recurring_run_is_not_waited_for(url: str, config: Path, capsys: pytes
     assert "--wait with a single run" in capsys.readouterr().err
 
 
+def test_a_recurring_run_compares_with_what_is_current_by_then(
+    kubeflow: Kubeflow, url: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(url, config, "--cron", "@daily", "--champion", "small-0123456789ab") == 2
+    assert "--champion with a single run" in capsys.readouterr().err
+    assert not kubeflow.requests, "nothing is sent"
+
+
 def refuse_once(kubeflow: Kubeflow, operation: str) -> None:
     """Makes the next request of this operation end in HTTP 500, and those after it as ever."""
 

@@ -62,7 +62,9 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--champion", default="", metavar="NAME", help="release to beat, in the cluster's workspace")
+    parser.add_argument(
+        "--champion", default="", metavar="NAME", help="release to beat in a single run, if not the current"
+    )
     parser.add_argument("--experiment", default=EXPERIMENT, metavar="NAME", help="it must exist (default: %(default)s)")
     parser.add_argument("--create-experiment", action="store_true", help="make the experiment where there is none")
     parser.add_argument("--run-name", default="", metavar="NAME", help="name of the run (default: the config's)")
@@ -98,6 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
     recurring = bool(arguments.cron or arguments.every)
     if recurring and arguments.wait:
         raise SoukError("--wait with a single run", "a recurring run", "Leave out one of the two.")
+    if recurring and arguments.champion:
+        remedy = "Leave it out: each run compares with the release that is current by then."
+        raise SoukError("--champion with a single run", "a recurring run", remedy)
     spec, values, name = _prepare(arguments, fresh=recurring)
     token = _token(arguments.token_file, os.environ.get(TOKEN, ""))
     server = Server(arguments.host, arguments.namespace, token, arguments.ca_cert)
