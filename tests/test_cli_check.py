@@ -281,20 +281,20 @@ def test_an_objective_whose_labels_are_never_known_is_told(town, capsys):
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("folders", "section", "told"),
     [
-        ('retrievers: {mine: "own_of_town:Mine"}', ""),
-        ('retrievers: {mine: {use: "nopkg:Nothing"}}', "the module nopkg of nopkg:Nothing"),
-        ('ranker: "own_of_town:Mine"', "own_of_town:Mine to be a class derived of souk.plugs.Ranker"),
+        (0, 'retrievers: {mine: "own_of_town:Mine"}', "the module own_of_town of own_of_town:Mine"),
+        (1, 'retrievers: {mine: "own_of_town:Mine"}', "the module own_of_town of own_of_town:Mine"),
+        (2, 'retrievers: {mine: "own_of_town:Mine"}', ""),
+        (2, 'ranker: "own_of_town:Mine"', "own_of_town:Mine to be a class derived of souk.plugs.Ranker"),
     ],
 )
-def test_classes_of_one_s_own_are_imported_as_a_run_does(town, capsys, section, told):
-    """From the folder in which the command runs, too."""
-    (town / "own_of_town.py").write_text(
-        "from souk.plugs import Retriever\nclass Mine(Retriever):\n    def retrieve(self, *given): ...\n"
-    )
+def test_classes_of_one_s_own_are_imported_as_a_run_does(town, capsys, monkeypatch, folders, section, told):
+    """Not from where the command runs, which `python -m` puts on the path (1), but where PYTHONPATH does so (2)."""
+    text = "from souk.plugs import Retriever\nclass Mine(Retriever):\n    def retrieve(self, *given): ...\n"
+    (town / "own_of_town.py").write_text(text)
     (town / "town.yaml").write_text(CONFIG + section)
-    before = list(sys.path)
+    monkeypatch.setattr("sys.path", [*(before := (*[str(town)] * folders, *sys.path))])
     assert main(["check", "--config", "town.yaml"]) == (2 if told else 0)
-    assert told in capsys.readouterr().err and sys.path == before
+    assert told in capsys.readouterr().err and (*sys.path,) == before
     sys.modules.pop("own_of_town", None)

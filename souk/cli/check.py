@@ -102,16 +102,17 @@ def _check(config: DatasetConfig, path: Path, workspace: Workspace, scratch: Pat
 
 
 def _check_classes(config: DatasetConfig) -> None:
-    """Imports the classes of one's own as a run's steps do, which look in the folder where the command runs, too."""
-    here = os.getcwd()
-    sys.path.insert(0, here)
+    """Imports the classes of one's own as a run's steps and servers do, which do not look where the command runs."""
+    before = list(sys.path)
+    if sys.path and sys.path[0] in ("", os.getcwd()):  # `python -m` puts it before those of PYTHONPATH and the packages
+        del sys.path[0]
     try:
         for own in config.retrievers.values():
             class_of(own.use, Retriever)  # type: ignore[type-abstract]
         if config.ranker:
             class_of(config.ranker.use, Ranker)  # type: ignore[type-abstract]
     finally:
-        sys.path.remove(here)
+        sys.path[:] = before
 
 
 def _copy_schemas(known: Path, to: Path) -> None:
