@@ -36,8 +36,11 @@ def test_a_rejection_says_what_it_rests_on_and_which_release_stays(
     _tell_success(view, workspace, None, tmp_path / "run.log")
     verdict, release, _ = capsys.readouterr().out.splitlines()
     assert verdict.startswith(f"verdict   reject: {words}") and verdict.endswith("; nothing was deployed")
-    assert release.startswith("release   small-0123456789ab (the one from before this run; it has the users and ")
-    assert "of then: souk users publish brings" in release and "souk items upsert newer items" in release
+    assert release.startswith("release   small-0123456789ab (the one from before this run; it has the items of then: ")
+    assert "souk items upsert brings newer ones" in release
+    assert release.endswith(
+        "it has the users of this run's data: build_features published them, or souk users publish does)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,3 +154,19 @@ def test_a_release_that_is_not_current_says_why(
     )
     _tell_success(view, workspace, None, tmp_path / "run.log", _share(config))
     assert capsys.readouterr().out.splitlines()[0] == f"verdict   promote: {told}"
+
+
+@pytest.mark.parametrize(("verdict", "cluster"), [("unchanged", True), ("unchanged", False), ("not_comparable", True)])
+def test_an_unchanged_release_says_how_a_changed_rollout_comes_to_the_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verdict: str, cluster: bool
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    (workspace.releases / "small-0123456789ab").mkdir(parents=True)
+    workspace.current.symlink_to("small-0123456789ab")
+    view = RunView(sys.stdout, sys.stderr)
+    view.outputs = {"evaluate": {"Output": verdict}}
+    _tell_success(view, workspace, None, tmp_path / "run.log", cluster=cluster)
+    told = (
+        "`souk deploy --config FILE --release small-0123456789ab` brings that to the cluster" in capsys.readouterr().out
+    )
+    assert told == (verdict == "unchanged" and cluster)

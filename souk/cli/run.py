@@ -36,9 +36,11 @@ MEANING = {
 }
 ALLOWED = " (what is allowed: section evaluate of the config, docs/evaluation.md); nothing was deployed"
 BEFORE = (
-    " (the one from before this run; it has the users and items of then: souk users publish brings those users whom "
-    "this run knows, souk items upsert newer items)"
+    " (the one from before this run; it has the items of then: souk items upsert brings newer ones. Where its features "
+    "are those of this run, it has the users of this run's data: build_features published them, or souk users publish "
+    "does)"
 )
+CLUSTER = "where the section rollout changed, `souk deploy --config FILE --release {}` brings that to the cluster"
 EQUAL = "an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below 0"
 FINEST = 0.0001  # the least that is told of such a margin
 
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         tell_swept(workspace, arguments.keep_runs, view)
     if view.failed or not view.outputs:
         return _tell_failure(view, log)
-    _tell_success(view, workspace, report, log, _share(config))
+    _tell_success(view, workspace, report, log, _share(config), config.rollout.target == "inference_service")
     return 0
 
 
@@ -180,7 +182,9 @@ def _share(config: DatasetConfig) -> int:
     return (config.rollout.canary_percent if config.rollout.target == "inference_service" else 0) or 100
 
 
-def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log: Path, share: int = 100) -> None:
+def _tell_success(
+    view: RunView, workspace: Workspace, report: Path | None, log: Path, share: int = 100, cluster: bool = False
+) -> None:
     summary = view.path("evaluate", "summary")
     if summary and summary.is_file():
         print(f"\n{summary.read_text(encoding='utf-8').strip()}\n")
@@ -194,6 +198,8 @@ def _tell_success(view: RunView, workspace: Workspace, report: Path | None, log:
         if rule.get("warning"):  # a step of before knew none
             print(f"          WARNING: the slate is {rule['detail']} (docs/evaluation.md)")
     served = workspace.current_release()
+    if verdict == "unchanged" and cluster:
+        print(f"          {CLUSTER.format(served)}")
     print(f"release   {served or 'none yet'}{BEFORE if served and served != packaged else ''}")
     for head, why in _not_learned(view).items():
         print(f"          {head} is not learned in {packaged}: {why}")

@@ -1,8 +1,8 @@
 """Searches better settings of towers and ranker on the validation window, within a bound, and writes them as a config.
 
 The first of the trials is the config as it is; the test window is not read. Trials that were finished before are
-reused. Slates are judged as they would be served: under the objectives' weights of the config where it says some, and
-re-ranked as its section `rerank` asks.
+reused. As in `souk run`, the user states of the data are published to the workspace. Slates are judged as they would be
+served: under the objectives' weights of the config where it says some, and re-ranked as its section `rerank` asks.
 """
 
 from __future__ import annotations
