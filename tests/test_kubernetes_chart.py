@@ -182,6 +182,13 @@ def test_the_detector_takes_the_arguments_that_it_is_given() -> None:
     assert arguments.release == f"/workspace/releases/{FIRST}"
 
 
+def test_a_change_stops_the_detector_before_it_starts_the_next() -> None:
+    predictor = template(*DRIFT)["InferenceService", "souk-drift"]["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 1)
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert predictor["deploymentStrategy"] == rolling
+
+
 def test_the_detector_calls_the_address_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     def variables(*more: str) -> dict[str, Any]:
         [container] = template(*DRIFT, *more)["InferenceService", "souk-drift"]["spec"]["predictor"]["containers"]

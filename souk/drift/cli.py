@@ -163,10 +163,7 @@ def _open(arguments: argparse.Namespace) -> Session:
         consecutive=arguments.consecutive,
         false_alarm_rate=arguments.false_alarm_rate,
     )
-    session = open_session(arguments.release, settings, arguments.state, arguments.exclude, arguments.on_alarm)
-    if session.put_aside:
-        print(f"the state of {session.put_aside} was put aside: {arguments.state}/drift-{session.put_aside}.db")
-    return session
+    return open_session(arguments.release, settings, arguments.state, arguments.exclude, arguments.on_alarm)
 
 
 def _line(window: Window) -> str:

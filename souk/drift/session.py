@@ -24,14 +24,12 @@ class Session:
         reader: makes rows of requests.
         bell: tells alarms.
         needed: says that the release is in use; has said so once.
-        put_aside: the release whose state was put aside, "" where there was none.
     """
 
     monitor: Monitor
     reader: RowReader
     bell: Bell
     needed: Needed
-    put_aside: str
 
 
 def open_session(
@@ -55,8 +53,8 @@ def open_session(
     """
     folder = Path(release).resolve()
     reference = Reference.load(folder, CALENDAR if excluded is None else excluded)
-    opened, put_aside = State.open(state, reference.release)
+    opened = State.open(state, reference.release)
     monitor = Monitor(Detector(reference, settings), opened)
     bell, needed = Bell(opened, state, on_alarm), Needed(folder)
     needed.say()
-    return Session(monitor, RowReader(reference), bell, needed, put_aside)
+    return Session(monitor, RowReader(reference), bell, needed)

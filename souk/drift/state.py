@@ -1,15 +1,16 @@
-"""What a detector keeps between requests and restarts: one SQLite file, changed in transactions.
+"""What a detector keeps between requests and restarts: one SQLite file for each release, changed in transactions.
 
 A batch of requests, the windows that it closes, their results and the mark of the file that it came from are one
 transaction: a killed process has taken all of it or nothing, and what was acknowledged is on disk.
+
+No file is ever renamed. In a cluster the detector of the release before may still write while the next one starts, and
+SQLite holds to the name of a file's journal: one that took over the name would take over the journal of the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from souk.drift.columns import Cell
 from souk.drift.rows import Row
 from souk.errors import SoukError
 
-FILE = "drift.db"
+BEFORE = "drift.db"  # of whichever release had it, before each had a file of its own
 FORMAT = "1"
 KEPT_WINDOWS = 50
 TABLES = """
@@ -74,36 +75,29 @@ class State:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, folder: str | Path | None, release: str) -> tuple[State, str]:
-        """Opens or begins a state; one of another release is put aside, and the release's own of before taken back.
+    def open(cls, folder: str | Path | None, release: str) -> State:
+        """Opens or begins the state of a release; those of others in the same folder stay as they are.
 
         Args:
             folder: where it is kept; None for one that ends with the process.
             release: the release.
 
-        Returns:
-            The state, and the release of one that was put aside, "" where there was none.
-
         Raises:
             SoukError: the folder cannot be written to, or holds a damaged state.
         """
         if folder is None:
-            return cls._begin(sqlite3.connect(":memory:", isolation_level=None), release), ""
-        path, aside = Path(folder, FILE), ""
+            return cls._begin(sqlite3.connect(":memory:", isolation_level=None), release)
+        own = path = Path(folder, f"drift-{release}.db")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                state = cls._begin(_connect(path), release)
-                if state.release == release:
-                    return state, ""
-                aside = state.release
-                state.close()
-                os.replace(path, _free(path.with_name(f"drift-{aside}.db")))
-            kept = _put_aside(path.parent, release)
-            if kept:
-                os.replace(kept, path)
-            return cls._begin(_connect(path), release), aside
-        except (OSError, sqlite3.Error, KeyError) as error:
+            own.parent.mkdir(parents=True, exist_ok=True)
+            for path in (own.with_name(BEFORE), own):
+                if path == own or path.exists():
+                    state = cls._begin(_connect(path), release)
+                    if state.release == release:
+                        return state
+                    state.close()
+            raise sqlite3.DatabaseError("the state of another release")
+        except (OSError, sqlite3.Error) as error:
             remedy = "Name another folder with --state, or move the file away to begin anew."
             raise SoukError(f"a drift state to write to at {path}", f"{error}", remedy) from error
 
@@ -221,16 +215,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _free(path: Path) -> Path:
-    """`path`, or the first name with a number that nothing has."""
-    names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(1, 10_000))
-    return path if not path.exists() else next(name for name in names if not name.exists())
-
-
-def _put_aside(folder: Path, release: str) -> Path | None:
-    """The newest state of a release that was put aside in `folder`; None where there is none."""
-    named = re.compile(rf"drift-{re.escape(release)}(\.\d+)?\.db")
-    kept = [path for path in folder.iterdir() if named.fullmatch(path.name)]
-    return max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -127,7 +127,7 @@ def as_rows(requests: list[dict[str, Any]], start: int = 0, time: int = NOON) ->
 def monitor(release: Path, state: Path | None = None, settings: Settings = SMALL) -> Monitor:
     """A detector of the release, with its state."""
     reference = Reference.load(release, ("query_hour", "query_weekday"))
-    return Monitor(Detector(reference, settings), State.open(state, reference.release)[0])
+    return Monitor(Detector(reference, settings), State.open(state, reference.release))
 
 
 def reader(release: Path) -> RowReader:
@@ -143,6 +143,7 @@ def record(request: Mapping[str, Any], number: int, time: int = NOON, release: s
         "request_id": f"r{number}",
         "answered_at": time + 1000 * number,
         "release": release,
+        "arm": "",
         "features": json.dumps(features),
         "scores": scores["score"],
         "engaged": scores["engaged"],
@@ -158,6 +159,7 @@ def write_part(folder: Path, name: str, records: list[dict[str, Any]]) -> Path:
             ("request_id", pa.string()),
             ("answered_at", pa.int64()),
             ("release", pa.string()),
+            ("arm", pa.string()),
             ("features", pa.string()),
             ("scores", lists),
             ("engaged", lists),

@@ -45,7 +45,7 @@ def answering(answer: bytes) -> Iterator[str]:
 @pytest.fixture
 def waiting() -> State:
     """A state with an alarm that is to be told."""
-    state, _ = State.open(None, "shop")
+    state = State.open(None, "shop")
     with state.change():
         state.put("untold", json.dumps({"release": "shop", "window": 2, "features": []}))
     return state

@@ -82,7 +82,7 @@ def test_a_late_file_of_an_earlier_hour_is_read_too(release: Path, tmp_path: Pat
     check(release, tmp_path / "i", *state)
     log(tmp_path / "i", first=1)
     main(["check", "--release", str(release), "--impressions", str(tmp_path / "i"), *state])
-    connection = pytest.importorskip("sqlite3").connect(tmp_path / "s" / "drift.db")
+    connection = pytest.importorskip("sqlite3").connect(tmp_path / "s" / f"drift-{RELEASE}.db")
     assert connection.execute("SELECT COUNT(*) FROM files").fetchone() == (2,)
 
 
@@ -260,7 +260,7 @@ def test_a_check_that_is_killed_in_the_middle_of_a_file_reads_each_record_once(r
     run = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, env=os.environ)
     assert run.returncode == -9, run.stderr
     assert main(words) == 0
-    connection = pytest.importorskip("sqlite3").connect(state / "drift.db")
+    connection = pytest.importorskip("sqlite3").connect(state / f"drift-{RELEASE}.db")
     totals = dict(connection.execute("SELECT name, value FROM totals"))
     assert totals["rows_record"] == 1200 and totals["windows"] == 3
     assert "repeated" not in totals, "the half that was read before the kill was not kept"

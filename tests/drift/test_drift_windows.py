@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ def base(release: Path) -> Monitor:
 @pytest.fixture
 def fresh(base: Monitor) -> Monitor:
     """A monitor with an empty state; the detector is built once."""
-    return Monitor(base.detector, State.open(None, base.detector.release)[0])
+    return Monitor(base.detector, State.open(None, base.detector.release))
 
 
 def rows(count: int, seed: int, start: int, **planted: Any) -> list[Row]:
@@ -86,7 +84,7 @@ def test_an_alarm_takes_windows_in_a_row_of_the_same_feature(fresh: Monitor) -> 
 
 def test_a_window_that_is_too_small_to_test_does_not_break_the_row(base: Monitor) -> None:
     settings = Settings(rows=400, min_rows=100, max_age_seconds=600)
-    tight = Monitor(base.detector, State.open(None, base.detector.release)[0])
+    tight = Monitor(base.detector, State.open(None, base.detector.release))
     tight.detector.settings, kept = settings, base.detector.settings
     try:
         tight.take(rows(400, 31, 0, **WEST), {})
@@ -100,10 +98,10 @@ def test_a_window_that_is_too_small_to_test_does_not_break_the_row(base: Monitor
 
 
 def test_a_restart_goes_on_where_it_was(release: Path, tmp_path: Path, base: Monitor) -> None:
-    first = Monitor(base.detector, State.open(tmp_path, base.detector.release)[0])
+    first = Monitor(base.detector, State.open(tmp_path, base.detector.release))
     first.take(rows(600, 41, 0, **WEST), {"other_release": 3})
     first.state.close()
-    second = Monitor(base.detector, State.open(tmp_path, base.detector.release)[0])
+    second = Monitor(base.detector, State.open(tmp_path, base.detector.release))
     assert second.state.open_window().rows == 200
     [window] = second.take(rows(200, 42, 600, **WEST), {})
     assert (window.number, window.alarm) == (2, ("user_region",))
@@ -135,83 +133,6 @@ def test_calls_and_answers_fill_one_window(fresh: Monitor) -> None:
         fresh.take([Row("request", f"{number}/0", NOON, {"context_device": "mobile"}, 0)], {})
         fresh.take([Row("response", f"{number}/0", NOON, {"slate_score": 0.1}, 0)], {})
     assert fresh.state.open_window().rows == 5
-
-
-def test_the_state_of_another_release_is_put_aside(tmp_path: Path) -> None:
-    old, aside = State.open(tmp_path, "shop-old")
-    old.take_file("a")
-    old.close()
-    assert aside == ""
-    new, aside = State.open(tmp_path, "shop-new")
-    assert aside == "shop-old" and new.release == "shop-new"
-    assert new.unread(["a"]) == ["a"]
-    new.close()
-    kept = sqlite3.connect(tmp_path / "drift-shop-old.db")
-    assert kept.execute("SELECT path FROM files").fetchall() == [("a",)]
-    kept.close()
-
-
-def test_the_state_of_a_release_that_comes_back_goes_on(tmp_path: Path) -> None:
-    for release in ("shop-old", "shop-new"):
-        state, _ = State.open(tmp_path, release)
-        state.take_file(release)
-        state.close()
-    for release, other in (("shop-old", "shop-new"), ("shop-new", "shop-old")) * 2:
-        state, aside = State.open(tmp_path, release)
-        assert (aside, state.release, state.unread(["shop-old", "shop-new"])) == (other, release, [other])
-        state.close()
-    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["drift-shop-old.db", "drift.db"]
-
-
-def test_what_was_put_aside_is_not_overwritten_and_the_newest_is_taken_back(tmp_path: Path) -> None:
-    for number, name in enumerate(("drift-shop.1.db", "drift-shop.db", "drift-shop-b.db", "drift.db")):
-        state, _ = State.open(tmp_path / name, "shop-b" if name == "drift-shop-b.db" else "shop")
-        state.take_file(name)
-        state.close()
-        os.replace(tmp_path / name / "drift.db", tmp_path / f"{name}.moved")
-        (tmp_path / name).rmdir()
-        os.replace(tmp_path / f"{name}.moved", tmp_path / name)
-        os.utime(tmp_path / name, (number, number))
-    State.open(tmp_path, "shop-new")[0].close()
-    back, _ = State.open(tmp_path, "shop")
-    names = ["drift-shop.1.db", "drift-shop.db", "drift.db"]
-    assert back.unread(names) == names[:2], "the one that was in use last"
-    back.close()
-    assert (tmp_path / "drift-shop.1.db").exists() and (tmp_path / "drift-shop.db").exists()
-
-
-def test_a_change_of_release_that_was_cut_short_takes_the_state_of_before_back(tmp_path: Path) -> None:
-    state, _ = State.open(tmp_path, "shop")
-    state.take_file("a")
-    state.close()
-    (tmp_path / "drift.db").rename(tmp_path / "drift-shop.db")  # killed before it took the other one back
-    again, aside = State.open(tmp_path, "shop")
-    assert (aside, again.unread(["a"])) == ("", [])
-
-
-@pytest.mark.parametrize("content", [b"no database, and longer than its header" * 9, b""])
-def test_a_damaged_state_is_refused_and_an_empty_file_begun(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "drift.db").write_bytes(content)
-    if content:
-        with pytest.raises(SoukError, match="move the file away"):
-            State.open(tmp_path, "shop")
-        assert (tmp_path / "drift.db").read_bytes() == content
-    else:
-        assert State.open(tmp_path, "shop")[0].release == "shop"
-
-
-def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
-    state, _ = State.open(tmp_path, "shop")
-    state.put("format", "99")
-    state.close()
-    with pytest.raises(SoukError, match="format 99"):
-        State.open(tmp_path, "shop")
-
-
-def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("a file")
-    with pytest.raises(SoukError, match="--state"):
-        State.open(tmp_path / "state", "shop")
 
 
 def test_only_the_last_windows_are_kept(fresh: Monitor) -> None:
@@ -249,9 +170,9 @@ def test_an_alarm_is_told_once_with_the_features_by_strength(
 
 
 def test_an_alarm_that_a_killed_process_did_not_tell_is_told_by_the_next(base: Monitor, tmp_path: Path) -> None:
-    first = alarmed(Monitor(base.detector, State.open(tmp_path, base.detector.release)[0]))
+    first = alarmed(Monitor(base.detector, State.open(tmp_path, base.detector.release)))
     first.state.close()
-    second, _ = State.open(tmp_path, base.detector.release)
+    second = State.open(tmp_path, base.detector.release)
     Bell(second, tmp_path).ring()
     assert (tmp_path / "alarm.json").exists()
 
