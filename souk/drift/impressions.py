@@ -44,7 +44,7 @@ def records(path: Path, objectives: Iterable[str]) -> Iterator[list[dict[str, An
             if lacking:
                 remedy = "Features are logged since this version of souk serve: check what it has written since."
                 raise SoukError(f"impression records with {', '.join(lacking)} in {path}", "no such column", remedy)
-            given = [name for name in objectives if name in file.schema_arrow.names]
+            given = [name for name in ("arm", *objectives) if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH, columns=list(dict.fromkeys([*COLUMNS, *given]))):
                 yield batch.to_pylist()
     except (OSError, pa.ArrowException) as error:

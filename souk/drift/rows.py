@@ -1,7 +1,8 @@
 """Requests as rows: from records of the impression log, and from the bodies that KServe's payload logger copies.
 
 A body of a request carries the context only, and one of a response the scores only, so their rows have these columns
-and no others: an absent column is not a missing value.
+and no others: an absent column is not a missing value. So it is with scores that tell nothing of the release: those of
+a slate that no model scored, and of an experiment's arm, which may weigh and re-rank otherwise than the release.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, Literal
 from souk.drift.columns import Cell, fill
 from souk.drift.reference import Reference
 from souk.errors import SoukError
-from souk.monitored import SCORE, item_scores, slate_scores
+from souk.experiments import arms_of
+from souk.monitored import SCORE, item_scores, score_columns, slate_scores
 
 Kind = Literal["record", "request", "response"]
 
@@ -61,8 +63,8 @@ class RowReader:
         Records without any feature are of answers that no model was asked for, such as similar items: they say nothing.
 
         Args:
-            records: with `features` (an object, or its JSON), `scores`, and as far as known `release`, `request_id`,
-                `answered_at`, and the probabilities of each objective by its name.
+            records: with `features` (an object, or its JSON), `scores`, and as far as known `release`, `arm`,
+                `request_id`, `answered_at`, and the probabilities of each objective by its name.
             now: the time of a record that has none, UTC epoch milliseconds.
 
         Raises:
@@ -73,26 +75,37 @@ class RowReader:
         return [row for row in rows if row], len(records) - len(ours)
 
     def request(self, body: Any, key: str, now: int) -> list[Row]:
-        """Rows of the body of a V1 call: a row for each instance, with the columns of its context, if there are any."""
+        """Rows of the body of a V1 call: a row for each instance, with the columns of its context, if there are any.
+
+        One that asks for similar items has none: no model is asked.
+        """
         rows = []
         for number, instance in enumerate(_list(body, "instances")):
-            context = _object(instance, f"instances[{number}]").get("context") or {}
-            given = _object(context, f"instances[{number}].context")
+            asked = _object(instance, f"instances[{number}]")
+            given = _object(asked.get("context") or {}, f"instances[{number}].context")
             features = {name: given.get(source) for source, name in self._context.items()}
-            rows.append(self._row("request", f"{key}/{number}" if key else "", now, features))
+            if not asked.get("item_id") or asked.get("user_id") or asked.get("events"):
+                rows.append(self._row("request", f"{key}/{number}" if key else "", now, features))
         return [row for row in rows if row.cells]
 
     def response(self, body: Any, key: str, now: int) -> tuple[list[Row], int]:
-        """Rows of the body of a V1 answer, one a slate, with its scores; and how many slates are of another release."""
+        """Rows of the body of a V1 answer, one a slate, with its scores; and how many slates are of another release.
+
+        A slate that no model scored has none: it is of similar items, or the ranker did not answer.
+        """
         rows = []
         slates = [_object(slate, f"predictions[{n}]") for n, slate in enumerate(_list(body, "predictions"))]
         ours = [slate for slate in slates if slate.get("release") in (None, self._release)]
         for number, slate in enumerate(ours):
             try:
-                scores = slate_scores(item_scores(slate["items"], self._spec), self._spec)
+                values = item_scores(slate["items"], self._spec)
+                scores = slate_scores(values, self._spec)
             except (KeyError, TypeError) as error:
                 raise _no("a slate with items and their scores", slate, f"predictions[{number}]") from error
-            rows.append(self._row("response", str(slate.get("request_id") or (key and f"{key}/{number}")), now, scores))
+            if self._scored(values):
+                scores = {} if _in_arm(slate) else scores
+                own = str(slate.get("request_id") or (key and f"{key}/{number}"))
+                rows.append(self._row("response", own, now, scores))
         return rows, len(slates) - len(ours)
 
     def _record(self, record: Any, now: int) -> Row | None:
@@ -102,13 +115,14 @@ class RowReader:
             features = json.loads(features) if isinstance(features, str) else features
             columns = {name: values.get(name) or () for name in self._spec.objectives.names}
             scores = slate_scores({SCORE: values["scores"], **columns}, self._spec)
+            scores = scores if self._scored(columns) and not _in_arm(values) else {}
         except (ValueError, KeyError, TypeError) as error:
             raise _no("an impression record with features and scores", record, "a record") from error
         if not isinstance(features, dict):
             raise _no("an impression record with features and scores", record, "a record")
         if not features:
             return None
-        lacking = {c.feature for c in self._columns} - features.keys() - scores.keys()
+        lacking = {c.feature for c in self._columns} - features.keys() - score_columns(self._spec).keys()
         if lacking:
             raise SoukError(
                 "an impression record with every feature of its release",
@@ -119,9 +133,18 @@ class RowReader:
         time = time if isinstance(time, int) and not isinstance(time, bool) else now
         return self._row("record", str(values.get("request_id") or ""), time, features | scores)
 
+    def _scored(self, values: Mapping[str, Sequence[float | None]]) -> bool:
+        """Whether a model gave any item of a slate a probability."""
+        return any(value is not None for name in self.objectives for value in values[name])
+
     def _row(self, kind: Kind, key: str, time: int, features: Mapping[str, Any]) -> Row:
         cells, malformed = fill(self._columns, features)
         return Row(kind, key, time, cells, malformed)
+
+
+def _in_arm(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer is of an experiment's arm; nothing in it tells what that changes."""
+    return bool(arms_of(str(answer.get("arm") or "")))
 
 
 def _list(body: Any, name: str) -> Iterable[Any]:

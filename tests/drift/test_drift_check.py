@@ -17,7 +17,7 @@ import pytest
 from souk.drift.cli import main
 from souk.monitored import REFERENCE
 from souk.release.manifest import write_manifest
-from tests.drift.shop import RELEASE, SPEC, check, log, some, traffic, write_release
+from tests.drift.shop import RELEASE, SPEC, check, log, record, some, traffic, write_part, write_release
 
 WEST = {"user_region": some(0.4, "west")}
 
@@ -94,6 +94,18 @@ def test_records_of_another_release_are_passed_over_and_counted(
     assert check(release, tmp_path / "i") == 0
     said = capsys.readouterr().out
     assert "400 requests" in said and "400 records of other releases were passed over" in said
+
+
+@pytest.mark.parametrize(("arm", "code"), [("weights=heavier", 0), ("holdout", 3), (None, 3), ("no column", 3)])
+def test_scores_of_an_experiment_s_arm_are_not_compared(
+    release: Path, tmp_path: Path, arm: str | None, code: int
+) -> None:
+    requests = [r | {"slate_score": r["slate_score"] ** 2} if n % 2 else r for n, r in enumerate(traffic(800, 5))]
+    records = [record(r, n) | {"arm": arm if n % 2 else ""} for n, r in enumerate(requests)]
+    path = write_part(tmp_path / "i", "w-000000", records)
+    if arm == "no column":
+        pq.write_table(pq.read_table(path).drop_columns(["arm"]), path)
+    assert check(release, tmp_path / "i") == code
 
 
 def test_records_that_no_model_was_asked_for_say_nothing(
