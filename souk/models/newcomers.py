@@ -34,8 +34,8 @@ def with_newcomers(features: str | Path, examples: pa.Table, seed: int) -> pa.Ta
     `with_profile`, whether the columns of the users table are.
 
     Where fewer than SHARE of the moments have at most FEW engagements before them, some of the others are drawn to be
-    told as newcomers': the last n events, from 0 to FEW - 1, the chance of n as 1 / (n + 1), one half with the profile
-    and the other as visitors.
+    told as newcomers': the last n events, from 0 to FEW - 1, log(n + 1) drawn evenly, one half with the profile and the
+    other as visitors.
 
     Args:
         features: the features folder.
