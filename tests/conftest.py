@@ -1,4 +1,4 @@
-"""What holds for every test: no accelerator, no chatter of TensorFlow, no telemetry.
+"""What holds for every test: no accelerator, no chatter of TensorFlow, no telemetry, no example judged by a clock.
 
 Outside tools: tests/requirements.py.
 """
@@ -18,6 +18,13 @@ for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THR
 # Tests with an environment of their own: `make drift-test` and `make bench-quality-test` run them there.
 OWN = {"drift": "alibi_detect", "quality": "rectools"}
 collect_ignore = [folder for folder, package in OWN.items() if not importlib.util.find_spec(package)]
+
+# A slow machine breaks no property: an example may take as long as it does. (tests/quality goes without hypothesis.)
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("souk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("souk")
 
 # Files that take minutes, the longest first: begun last, each would keep one process busy while the others are done.
 LONG = (

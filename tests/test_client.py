@@ -193,7 +193,7 @@ OUTCOMES = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(OUTCOMES, st.floats(0, 0.5)), min_size=1, max_size=5), st.floats(0.01, 20), st.floats(0, 0.99)
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from souk.counts import ItemCounts, engagements, lately
@@ -44,7 +44,6 @@ def rows(events):
 events_of = st.lists(st.tuples(st.integers(0, ITEMS - 1), st.integers(START - 40 * DAY_MS, START + 40 * DAY_MS)))
 
 
-@settings(deadline=None)
 @given(events_of, st.lists(st.tuples(st.integers(0, ITEMS - 1), st.integers(START, START + 50 * DAY_MS)), min_size=1))
 def test_what_came_since_counts_from_its_time_on(events, asked):
     counts = ItemCounts.of(table(events)).followed(*rows(events))
@@ -61,7 +60,6 @@ def test_an_engagement_is_not_known_at_its_own_time():
     assert [each.tolist() for each in counts.at(np.array([0, 3]), np.full(2, START + 20))] == [[0, 0], [0, 0]]
 
 
-@settings(deadline=None)
 @given(events_of, st.randoms(use_true_random=False))
 def test_a_server_that_was_told_of_all_knows_the_same_in_whatever_order(events, random):
     end = START + 60 * DAY_MS
@@ -97,7 +95,6 @@ def test_a_past_time_is_told_no_more_than_there_was():
     assert [each.tolist() for each in told.at(np.array([0]), np.array([START]))] == [[2], [2]]
 
 
-@settings(deadline=None)
 @given(events_of, st.integers(-40, 90))
 def test_a_past_time_is_told_what_is_known_at_that_of_the_newest(events, day):
     told, asked = ItemCounts.of(table(events)), np.full(ITEMS, START + day * DAY_MS)

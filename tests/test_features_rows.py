@@ -35,7 +35,7 @@ def rows_of(events):
     return list(sequence_rows("u", events, PROFILE, SPEC, 2_000_000_000_000))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories())
 def test_every_target_sees_what_serving_computes(events):
     rows = rows_of(events)
@@ -70,7 +70,7 @@ def test_a_user_with_100_000_events_is_rows_of_a_bounded_size():
     assert count == len(events)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories())
 def test_a_row_has_one_start_and_is_no_longer_than_its_longest_window(events):
     rows = rows_of(events)

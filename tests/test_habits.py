@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from souk.affinity import AFFINITY, TASTES
@@ -97,7 +97,6 @@ def test_nothing_is_copied_where_nothing_changes():
     assert remember(known, [("a", 9)], 2) is not known and known == {"a": Habit(1, 2, 2)}
 
 
-@settings(deadline=None)
 @given(histories, st.integers(-1, 301))
 def test_window_and_habits_are_the_whole_past_at_any_time(events, hour):
     """However much the state knows already of what came later, as far as it keeps it."""
@@ -113,7 +112,6 @@ def test_window_and_habits_are_the_whole_past_at_any_time(events, hour):
         assert found == whole(events, t)
 
 
-@settings(deadline=None)
 @given(histories)
 def test_every_way_to_a_state_has_the_same_habits(events):
     known = state_of("u", events, SPEC, {})
@@ -128,7 +126,6 @@ def test_every_way_to_a_state_has_the_same_habits(events):
         assert state.habits == state_of("u", [e for e in events if e.timestamp < time], SPEC, {}).habits
 
 
-@settings(deadline=None)
 @given(histories, st.data())
 def test_what_comes_a_little_late_is_remembered_all_the_same(events, data):
     late = {event.event_id: data.draw(st.integers(0, 4)) for event in events}
@@ -142,7 +139,6 @@ def test_what_comes_a_little_late_is_remembered_all_the_same(events, data):
     assert again.habits == state.habits
 
 
-@settings(deadline=None)
 @given(histories, st.integers(-1, 301))
 def test_a_query_long_before_what_a_state_knows_sees_nothing_of_after_it(events, hour):
     t = START + hour * 3_600_000

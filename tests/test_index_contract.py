@@ -118,7 +118,7 @@ def test_an_empty_batch(index):
     assert positions.shape == scores.shape == (0, 5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_filters_equal_brute_force(index, data):
     """At any selectivity, with a different mask and exclusion for each query."""

@@ -271,7 +271,7 @@ def test_one_that_a_killed_sweep_took_from_who_uses_it_comes_back(uri, there, ag
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_what_any_workspace_names_is_never_dropped(lite, data):
     """Workspaces deploy in any order; each names its last two."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from souk.ingest import cells
@@ -26,7 +26,6 @@ def parsed(result: cells.Parsed) -> tuple[list[object], list[bool]]:
     return result[0].to_pylist(), result[1].tolist()
 
 
-@settings(deadline=None)
 @given(st.lists(TIMES, min_size=1))
 def test_iso_times_with_zones_are_utc_milliseconds(times: list[dt.datetime]) -> None:
     values, wrong = parsed(cells.parse_time(pa.array([time.isoformat() for time in times]), "iso"))
@@ -35,7 +34,6 @@ def test_iso_times_with_zones_are_utc_milliseconds(times: list[dt.datetime]) -> 
     assert not any(wrong)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text() | st.none()))
 def test_garbage_is_null_and_wrong_or_missing_never_an_error(texts: list[str | None]) -> None:
     array = pa.array([t and t.encode("utf-8", "replace").decode() for t in texts], pa.string())
@@ -54,7 +52,6 @@ def test_garbage_is_null_and_wrong_or_missing_never_an_error(texts: list[str | N
         assert not (values.is_valid().to_numpy(zero_copy_only=False) & wrong).any()
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)))
 def test_numbers_survive_text(numbers: list[float]) -> None:
     values, wrong = parsed(cells.parse_number(pa.array([repr(n) for n in numbers], pa.string())))
@@ -62,7 +59,6 @@ def test_numbers_survive_text(numbers: list[float]) -> None:
     assert not any(wrong)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.text("abc é", min_size=1).filter(str.strip)) | st.none()))
 def test_lists_survive_separators_and_types(rows: list[list[str] | None]) -> None:
     expected = [None if row is None else [e.strip() for e in row] for row in rows]
@@ -72,7 +68,6 @@ def test_lists_survive_separators_and_types(rows: list[list[str] | None]) -> Non
     assert split == [row or None for row in expected]  # an empty cell is a missing one
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-(2**62), 2**62)))
 def test_whole_numbers_become_ids_of_their_digits(numbers: list[int]) -> None:
     assert parsed(cells.parse_text(pa.array(numbers, pa.int64())))[0] == [str(n) for n in numbers]

@@ -239,7 +239,7 @@ GARBAGE = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(GARBAGE)
 def test_no_line_of_garbage_is_lost_in_csv(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("csv") / "e.csv"
@@ -256,7 +256,7 @@ def test_no_line_of_garbage_is_lost_in_csv(tmp_path_factory: pytest.TempPathFact
     assert {"i", "j", "k"} <= {rows.table["item_id"][i].as_py() for i in good}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(GARBAGE)
 def test_no_line_of_garbage_is_lost_in_json_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     lines = [line for line in lines if b"".join(line.split()) != b"{}"]  # which is a row, though an empty one

@@ -101,7 +101,7 @@ NAMES = ("user_id", "item_id", "k", "timestamp", "timeout_ms", "exclude", "candi
          "events")  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example({"events": [], "filter": {"item_id": None}})
 @given(st.dictionaries(st.sampled_from(NAMES), VALUE))
 def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
@@ -120,7 +120,7 @@ def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
         assert said or request.degraded, f"the schema refuses {instance}"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @example({"value": 1.0000000000000001e18})
 @example({"position": float(2**53)})
 @given(st.dictionaries(st.sampled_from(["value", "device", "basket", "tags", "price", "position"]), VALUE))

@@ -142,7 +142,7 @@ def requests(draw):
     return reranker(items, rules, values), rng.permutation(count), scores, draw(st.integers(1, 45))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(requests())
 def test_whatever_is_asked_for(request):
     """Nothing is lost or twice; rules hold as far as the candidates allow; the same always comes out."""
@@ -167,7 +167,7 @@ def test_whatever_is_asked_for(request):
     assert made.chosen(positions, scores, NOW, max(1, k - 1))[: k - 1] == chosen[: k - 1]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(requests())
 def test_the_scale_of_the_scores_does_not_matter(request):
     """But where it stops being a number: nothing is below TINY, and rounding may take one of two equals."""

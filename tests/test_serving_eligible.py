@@ -99,7 +99,7 @@ def upserted(recommender, bundle, fates):
     return recommender.with_items(pa.Table.from_pylist(own, bundle.items.schema), bundle.vectors[where])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_never_fewer_than_there_are_at_any_share_of_the_catalogue(recommender, bundle, data):
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))

@@ -102,7 +102,7 @@ WIDTHS = {"BYTES": 4, "BOOL": 1, "INT64": 8}  # the least bytes of a value
 SIZES = st.integers(-100, 500).map(lambda count: 4 * count)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(SIZES, st.sampled_from(sorted(WIDTHS))), max_size=3), st.sampled_from([0, 0, 0, -4, 3]))
 def test_whatever_is_passed_on_kserve_makes_few_values_of(parts, off):
     """Texts of no length are the most values that bytes can hold."""

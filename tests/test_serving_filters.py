@@ -51,7 +51,7 @@ def slate(recommender, request, wanted):
     return [item.item_id for item in answer.items]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_never_fewer_than_there_are_and_none_that_does_not_match(recommenders, data):
     words = sorted({word for own in CATEGORIES.values() for word in own})

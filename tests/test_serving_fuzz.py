@@ -36,7 +36,6 @@ def many(share):
     phases = (Phase.generate,)
     return settings(
         max_examples=max(10, int(share * COUNT)),
-        deadline=None,
         suppress_health_check=checks,
         phases=phases,
         database=None,

@@ -62,7 +62,7 @@ def there(now):
     return {i for i in born if ENDS.get(i, now) >= now}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(-1, 4), st.integers(1, 80), st.sampled_from(["user", "nobody", "like", "session", "named", "safe"]))
 def test_never_fewer_than_there_are_nor_what_is_to_come_or_over(recommender, hours, k, kind):
     now = NOW + hours * HOUR

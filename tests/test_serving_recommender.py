@@ -191,7 +191,7 @@ def test_candidates_of_which_none_is_to_be_had_are_told(recommender, subject):
         assert [reason for reason in safe.degraded if reason != "internal_error"] == list(told), names
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_wrong_item_ever_and_never_fewer_than_k(recommender, data):
     items = st.lists(st.sampled_from(IDS), max_size=len(IDS))
@@ -247,7 +247,7 @@ def test_a_slate_is_in_the_order_of_the_reranker_and_keeps_the_rankers_scores(re
         assert [item.score for item in slate.items] == pytest.approx([score(i, north) for i in ids(slate)], rel=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     user=st.sampled_from(["ann", "bob", "cho", "nobody"]),
     k=st.integers(1, 60),

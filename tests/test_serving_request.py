@@ -233,7 +233,7 @@ FIELD = dict.fromkeys(("k", "timestamp", "context", "exclude", "candidates"), JS
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON | st.fixed_dictionaries({"user_id": JSON | st.just("ann")}, optional=FIELD))
 def test_whatever_comes_is_a_request_or_a_refusal(instance):
     try:

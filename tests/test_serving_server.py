@@ -203,7 +203,7 @@ def test_other_addresses(server, path, status):
     assert ids(server.slates(ANN)[0])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(path=st.sampled_from([V1, V2, "/v1/events"]), body=BODIES, headers=st.sampled_from([{}, JSON]))
 def test_no_body_is_a_server_error(server, path, body, headers):
     assert server.call(path, body, headers)[0] in (200, 400)

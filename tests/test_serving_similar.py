@@ -79,7 +79,7 @@ def test_what_two_lists_bring_stands_first_and_says_so(recommender):
     assert sources["g3-01"] == "co_visitation" and "g3-07" not in sources
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_never_fewer_than_there_are_nor_what_may_not_be(recommender, data):
     item, k = data.draw(st.sampled_from([*IDS, "elsewhere"])), data.draw(st.sampled_from([1, 7, 60]))

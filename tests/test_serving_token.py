@@ -26,7 +26,7 @@ def test_any_line_is_a_token(tmp_path, text):
     assert made.allow(f"Bearer {'y' * 40}") is ("y" in text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text() | st.text().map("Bearer {}".format) | st.text(max_size=3).map(lambda t: f"Bearer {GOOD}{t}"))
 def test_nothing_else_is(tmp_path_factory, given):
     made = tokens(tmp_path_factory.mktemp("own"))

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from souk.config import parse_config
@@ -76,7 +76,6 @@ def test_walk_gives_the_state_of_the_events_strictly_before(events):
         )
 
 
-@settings(deadline=None)
 @given(histories)
 def test_walk_gives_the_whole_state_but_what_the_repeat_rule_asks(events):
     """Counts of the days that no event stands on any more are gone, as in a state made at once."""
@@ -117,7 +116,6 @@ RULES = [
 ]
 
 
-@settings(deadline=None)
 @pytest.mark.parametrize("repeat", RULES)
 @given(events=histories, hour=st.integers(0, 60 * 24))
 def test_what_is_kept_out_is_what_the_rule_and_the_pause_say(repeat, events, hour):
@@ -136,7 +134,6 @@ def test_what_is_kept_out_is_what_the_rule_and_the_pause_say(repeat, events, hou
         assert repeat_excluded(state_of("u", before + later, spec, {}), t, spec) == kept
 
 
-@settings(deadline=None)
 @pytest.mark.parametrize("repeat", RULES)
 @given(events=histories, hours=st.lists(st.integers(0, 60 * 24), max_size=8))
 def test_states_before_are_the_states_of_what_was_before(repeat, events, hours):

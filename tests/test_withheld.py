@@ -54,7 +54,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ACTS, st.randoms(use_true_random=False))
 def test_a_state_is_that_of_all_events_in_whatever_order_and_however_often(events, random):
     known = UserState("u", profile={"region": ""})
@@ -68,7 +68,7 @@ def test_a_state_is_that_of_all_events_in_whatever_order_and_however_often(event
     assert from_row(to_row(state, TIRING), TIRING) == state
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ACTS, st.integers(1, 400))
 def test_what_is_tired_is_counted_by_the_plain_way(events, t):
     state = state_of("u", events, TIRING, {})
@@ -184,7 +184,7 @@ def recommender(tmp_path_factory):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_hidden_never_and_tired_last_and_never_fewer_than_there_are(recommender, data):
     some = st.sets(st.sampled_from(IDS), max_size=len(IDS))
