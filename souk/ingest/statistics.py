@@ -27,6 +27,19 @@ def table_statistics(table: pa.Table) -> Any:
     return stats_impl.generate_statistics_in_memory(pa.RecordBatch.from_arrays(lists, names))
 
 
+def compared(statistics: Any, schema: Any) -> Any:
+    """What a later window of a table is compared with: the number of rows, and the columns with a `drift_comparator`.
+
+    The others are left out: statistics list values, and ids of users must not outlive their rows.
+    """
+    names = {feature.name for feature in schema.feature if feature.HasField("drift_comparator")}
+    kept = statistics_pb2.DatasetFeatureStatisticsList()
+    for dataset in statistics.datasets:
+        fresh = kept.datasets.add(name=dataset.name, num_examples=dataset.num_examples)
+        fresh.features.extend(each for each in dataset.features if each.path.step[0] in names)
+    return kept
+
+
 class Windows:
     """The statistics of the latest data windows of a data set, in a folder of the workspace.
 
