@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from souk.config import load_config
 from souk.errors import SoukError
+from souk.ingest.tables import content_of, seal
 from souk.serving.events.log import EventLog
 from souk.steps.ingest import ingest
 from tests.requirements import absent
@@ -252,6 +253,24 @@ def test_the_same_data_gives_the_same_tables(shop: Shop) -> None:
     shop.ingest(run="2")
     for name in ("events.parquet", "items.parquet", "users.parquet", "manifest.json", "schema/events.pbtxt"):
         assert (shop.folder / "1/tables" / name).read_bytes() == (shop.folder / "2/tables" / name).read_bytes()
+
+
+@pytest.mark.parametrize("protocol", ["temporal", "leave_last_out"])
+def test_the_same_files_read_otherwise_are_other_tables(shop: Shop, protocol: str) -> None:
+    shop.config += f"split: {{protocol: {protocol}}}\n"
+    with (shop.folder / "items.jsonl").open("a") as goods:
+        goods.write('{"item_id": "never taken", "price": 1, "colour": "red"}\n')
+    shop.ingest(run="1")
+    shop.config += "ingest: {items_without_events: unavailable}\n"
+    shop.ingest(run="2")
+    first, second = (json.loads((shop.folder / run / "tables/manifest.json").read_text()) for run in "12")
+    assert first["fingerprint"] == second["fingerprint"] and first["tables"] == second["tables"]
+    assert len(first["content"]) == 64 and first["content"] != second["content"]
+    events = shop.folder / "1/tables/events.parquet"
+    events.write_bytes(events.read_bytes()[:-1])
+    seal(shop.folder / "1/tables")
+    assert content_of(shop.folder / "1/tables") != first["content"], "the events are looked at as they are at the end"
+    assert content_of(shop.folder) == ""
 
 
 def test_the_report_needs_nothing_from_elsewhere(shop: Shop) -> None:

@@ -50,7 +50,7 @@ def shop(tmp_path_factory):
     made = {"fingerprint": "f00d", "items_as_of": 7, "last_event": 2, "names": {"events": {"user_id": "leser"}}}
     made |= {"parts": {"events": {}, "items": {"title": ["a", "b"]}}, "event_types": {"view": "click"}}
     made |= {"separators": {"category": " > "}, "bounds": {"items": {"price": [0.0, 9.5, "clip"]}}}
-    made |= {"first_event": 1, "tables": {"events": {"read": 9, "accepted": 6}}}
+    made |= {"first_event": 1, "content": "c0de", "tables": {"events": {"read": 9, "accepted": 6}}}
     (shop.tables / "manifest.json").write_text(json.dumps(made))
     _, _, out = shop.evaluate("good")
     good = shop.root / "good"
@@ -77,7 +77,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     assert metrics["golden_requests"] == 20
     assert metrics["files"] == len(manifest["files"]) + 1
     lineage = manifest["lineage"]
-    assert (lineage["data"]["fingerprint"], lineage["data"]["events"]) == ("f00d", 6)
+    assert [lineage["data"][key] for key in ("fingerprint", "content", "events")] == ["f00d", "c0de", 6]
     assert None not in lineage["data"].values()
     assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7
     assert Bundle.load(folder).names == {"events": {"user_id": ["leser"]}, "items": {"title": ["a", "b"]}}

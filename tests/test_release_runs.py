@@ -84,6 +84,23 @@ def test_what_the_current_release_and_the_one_before_came_of_is_kept(workspace):
     assert artifacts_of(workspace, folder) == (None, None)
 
 
+def test_tables_and_features_are_those_of_the_release_and_not_what_the_same_files_were_read_to_later(workspace):
+    folder = release(workspace, 4)
+    write_manifest(folder, folder.name, {}, {"data": {"fingerprint": "data 4", "content": "as it was"}})
+
+    def noted(run: str, content: str) -> None:
+        tables, features = (workspace.runs / run / each for each in ("ingest/tables", "build-features/features"))
+        (tables / "manifest.json").write_text(json.dumps({"fingerprint": "data 4", "content": content}))
+        (features / "tables.json").write_text(json.dumps({"content": content}))
+        (features / "windows.json").write_text(json.dumps({"test_start": 4}))
+
+    noted("training-4", "as it was")
+    noted("training-9", "with outliers clipped")
+    assert {path.parts[-3] for path in artifacts_of(workspace, folder)} == {"training-4"}
+    noted("training-4", "of another version")
+    assert artifacts_of(workspace, folder) == (None, None)
+
+
 def test_a_sweep_that_was_killed_is_finished_by_the_next(workspace):
     (workspace.runs / f"{GONE}training-00" / "ingest").mkdir(parents=True)
     sweep(workspace, 9, [])

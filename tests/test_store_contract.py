@@ -7,6 +7,7 @@ import time
 import pytest
 from redis import Redis
 
+from souk.publication import stopped
 from souk.state_rows import to_row
 from souk.store import publish as module
 from souk.store import user_locks, values
@@ -118,6 +119,25 @@ class PublishedContract(StoreContract):
         assert FeastStore(folder, other).read(["gone"])[0].count == 1, "another specification's states stay"
         again = [state("ann"), state("silent", 0)]
         publish(user_states(tmp_path / "again.parquet", again), SPEC, folder, NOW + 8, uri)
+
+    def test_a_publication_that_is_killed_once_it_cleared_is_told(self, place, tmp_path, monkeypatch):
+        folder, uri = place
+        ann = user_states(tmp_path / "ann.parquet", [state("ann", 4)])
+        publish(ann, SPEC, folder, NOW + 6, uri)
+        before = publication(folder, SPEC)
+        apply = module.FeatureStore.apply
+
+        def until_cleared(self, *given, **more):
+            apply(self, *given, **more)
+            if "objects_to_delete" in more:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module.FeatureStore, "apply", until_cleared)
+            with pytest.raises(KeyboardInterrupt):
+                publish(ann, SPEC, folder, NOW + 7, uri, clear=True)
+        assert publication(folder, SPEC) != before and stopped(folder)
+        assert publish(ann, SPEC, folder, NOW + 8, uri) == 1 and not stopped(folder)
 
     def test_a_written_state_is_stale_from_the_limit_on(self, place):
         FeastStore(place[0], SPEC).write([state("dora")], NOW)

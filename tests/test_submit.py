@@ -55,6 +55,19 @@ def test_a_version_of_the_pipeline_is_uploaded_and_run(
     assert f"{url}/#/pipelines/details/{pipeline['pipeline_id']}/version/{version['pipeline_version_id']}" in shown
 
 
+def test_who_has_no_schema_beside_the_config_is_told_which_hold(
+    kubeflow: Kubeflow, url: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(url, config) == 0
+    assert "small.schema/ beside the config" in capsys.readouterr().err
+    config.with_name("small.schema").mkdir()
+    config.with_name("small.schema").joinpath("events.pbtxt").write_text("as reviewed")
+    assert submit(url, config) == 0
+    assert "small.schema" not in capsys.readouterr().err
+    first, second = (run["runtime_config"]["parameters"]["schema"] for run in kubeflow.runs)
+    assert first == "" and second == '{"events": "as reviewed"}'
+
+
 def test_every_step_finds_the_workspace_on_its_volume(kubeflow: Kubeflow, url: str, config: Path) -> None:
     assert submit(url, config, "--registry", "r", "--tag", "1") == 0
     [version] = kubeflow.versions

@@ -239,6 +239,20 @@ def test_what_cannot_be_written_is_told_before_the_search(tmp_path, capsys, outp
     assert (tmp_path / "tiny.tuned.yaml").read_text("utf-8") == "by hand"
 
 
+def test_a_config_is_written_where_its_schemas_are(tmp_path, capsys):
+    (tmp_path / "tiny.yaml").write_text(MINIMAL, "utf-8")
+    for folder in ("tiny.schema", "other/tiny.schema"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "tiny.schema" / "events.pbtxt").write_text("as reviewed")
+    command = ["tune", "--config", str(tmp_path / "tiny.yaml"), "--workspace", str(tmp_path / "ws")]
+    assert main([*command, "--output", str(tmp_path / "other" / "new.yaml")]) == 2
+    assert "tiny.schema/ of the config beside" in capsys.readouterr().err and not (tmp_path / "ws").exists()
+    (tmp_path / "other" / "tiny.schema" / "events.pbtxt").write_text("as reviewed")
+    for beside in ("other/new.yaml", "new.yaml"):  # taken: the search begins, and misses the data
+        assert main([*command, "--output", str(tmp_path / beside)]) == 2
+        assert "tiny.schema" not in capsys.readouterr().err
+
+
 def tried(tmp_path, monkeypatch, code, number=1, **environment):
     """A trial whose process runs `code` instead."""
     for name, value in environment.items():

@@ -130,6 +130,12 @@ def _prepare(arguments: argparse.Namespace, fresh: bool) -> tuple[dict[str, Any]
     for path in _local_paths(config.data):
         print(f"note: {path} must be there for the steps too, on a volume or in the image", file=sys.stderr)
     schema = training.schema_parameter(Path(arguments.config), config.name, Workspace(Path(arguments.workspace)))
+    if not schema:
+        print(
+            f"note: the schemas of {config.name} in the steps' workspace hold; an `ingest` from the cache sees no edit"
+            f" of them, as it sees one of {config.name}.schema/ beside the config",
+            file=sys.stderr,
+        )
     values = training.parameters(arguments, config, arguments.workspace, arguments.champion, schema)
     spec = training.with_code_digests(training.load_pipeline(), config)
     spec = training.with_images(spec, arguments.registry, arguments.tag)

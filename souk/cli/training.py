@@ -154,11 +154,16 @@ def data_parameters(options: argparse.Namespace, config: DatasetConfig, workspac
 def schema_parameter(config_path: Path, name: str, workspace: Workspace) -> str:
     """The schemas to enforce, JSON by table: those beside the config in `<name>.schema/`, else those of the workspace
     where they were edited since `ingest` inferred them, else "" (the step finds or infers them itself)."""
-    committed = _schemas(config_path.parent / f"{name}.schema")
+    committed = committed_schemas(config_path, name)
     if committed:
         return json.dumps(committed, sort_keys=True)
     present, inferred = _schemas(workspace.schemas / name), _schemas(workspace.schemas / name / ".inferred")
     return json.dumps(present, sort_keys=True) if present and present != inferred else ""
+
+
+def committed_schemas(config_path: Path, name: str) -> dict[str, str]:
+    """The schemas beside a config, by table."""
+    return _schemas(config_path.parent / f"{name}.schema")
 
 
 def check_files(data: Data) -> None:

@@ -87,6 +87,12 @@ def _target(arguments: argparse.Namespace, name: str) -> Path:
         remedy = "Name another with --output, or add --force to replace it."
         raise SoukError("a new file to write", f"{target} exists", remedy)
     outputs.free_file(target, outputs.CONFIG)
+    from souk.cli.training import committed_schemas  # kfp takes a second to import
+
+    given = committed_schemas(Path(arguments.config), name)
+    if given and committed_schemas(target, name) != given:
+        remedy = "Copy the folder there, so that the data are read as in the search, or write beside the config."
+        raise SoukError(f"{name}.schema/ of the config beside {target}, too", "none, or another", remedy)
     return target
 
 

@@ -40,7 +40,7 @@ from souk.state_rows import profile_of
 EVENTS_PER_SHARD = 50_000
 OWN = frozenset(  # what stands in a features folder, and while it is made
     f"spec.json windows.json items.parquet transform sequences {PARTS} temporary examples.parquet user_state.parquet "
-    f"counters.parquet co_visitation segment_popular acts.parquet {MARKS} {SLATES}".split()
+    f"counters.parquet co_visitation segment_popular acts.parquet tables.json {MARKS} {SLATES}".split()
 )
 EMBEDDED = "FnApiRunner"  # by name, because DirectRunner first looks for another runner on the network
 

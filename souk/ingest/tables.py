@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from souk.ingest.refused import with_their_ends
 from souk.ordered import in_order
 from souk.schema import ID_COLUMN
 
+MANIFEST = "manifest.json"
 GROUP_ROWS = 1 << 17  # rows of a row group
 
 
@@ -93,5 +95,26 @@ def write_tables(tables: Mapping[str, pa.Table], schemas: Mapping[str, str], man
     for name, text in schemas.items():
         with whole_file(folder / "schema" / f"{name}.pbtxt") as fresh:
             fresh.write_text(text, encoding="utf-8")
-    with whole_file(folder / "manifest.json") as fresh:
+    _write_manifest(manifest, folder)
+
+
+def seal(folder: Path) -> None:
+    """Notes in the manifest a digest of the tables as they are now: features and releases are of these, and of no
+    others that the same files were read to."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.parquet")):
+        with path.open("rb") as file:
+            digest.update(f"{path.stem} {hashlib.file_digest(file, 'sha256').hexdigest()} ".encode())
+    _write_manifest(manifest | {"content": digest.hexdigest()}, folder)
+
+
+def content_of(folder: Path) -> str:
+    """What `seal` noted of a tables folder, "" where nothing did."""
+    path = folder / MANIFEST
+    return str(json.loads(path.read_text(encoding="utf-8")).get("content", "")) if path.is_file() else ""
+
+
+def _write_manifest(manifest: Any, folder: Path) -> None:
+    with whole_file(folder / MANIFEST) as fresh:
         fresh.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")

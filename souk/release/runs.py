@@ -26,12 +26,13 @@ def artifacts_of(workspace: Workspace, release: Path) -> tuple[Path | None, Path
         workspace: whose runs.
         release: the folder of a release.
     """
-    fingerprint = read_manifest(release)["lineage"].get("data", {}).get("fingerprint")
+    data = read_manifest(release)["lineage"].get("data", {})
+    key = "content" if data.get("content") else "fingerprint"  # releases of before tell the files alone
     twin = _json(release / "twin" / "bundle.json")
     tables, features = (_newest(workspace, name) for name in ("ingest/tables", "build-features/features"))
     return (
-        next((path for path in tables if _json(path / "manifest.json").get("fingerprint") == fingerprint), None),
-        next((path for path in features if _belongs(path, twin)), None),
+        next((path for path in tables if _json(path / "manifest.json").get(key) == data.get(key)), None),
+        next((path for path in features if _belongs(path, twin, data.get("content"))), None),
     )
 
 
@@ -92,7 +93,9 @@ def _newest(workspace: Workspace, artifact: str) -> Iterator[Path]:
     return iter(sorted(runs, key=lambda path: (runs[path], path.stat().st_mtime_ns), reverse=True))
 
 
-def _belongs(features: Path, twin: dict[str, Any]) -> bool:
+def _belongs(features: Path, twin: dict[str, Any], content: str | None) -> bool:
+    if content and _json(features / "tables.json").get("content") != content:
+        return False
     start = _json(features / "windows.json").get("test_start")
     if start is None or start != twin.get("trained_until") or not (features / "spec.json").is_file():
         return False

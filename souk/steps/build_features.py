@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from itertools import chain
@@ -24,6 +25,7 @@ from souk.features.pipeline import Runner, build, find_windows
 from souk.features.responses import is_told
 from souk.features.unnamed import unheard, unnamed
 from souk.features.windows import read_windows
+from souk.ingest.tables import content_of
 from souk.metrics import LEAST_USERS
 from souk.progress import report
 from souk.spec import FeatureSpec
@@ -52,6 +54,7 @@ def build_features(
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))
     start = read_windows(Path(features) / "windows.json").validation_start
+    (Path(features) / "tables.json").write_text(json.dumps({"content": content_of(Path(tables))}), encoding="utf-8")
     counts["slates"] = float(write_impressions(tables, features, spec, start, report))
     counts["events_per_second"] = counts["events"] / (time.monotonic() - started)
     report("publishing the user states to Feast")

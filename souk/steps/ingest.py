@@ -44,7 +44,7 @@ from souk.ingest.refused import rowless
 from souk.ingest.report import write_report
 from souk.ingest.schemas import SchemaFolder
 from souk.ingest.statistics import Windows, compared
-from souk.ingest.tables import complete, write_events, write_tables
+from souk.ingest.tables import complete, seal, write_events, write_tables
 from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
 from souk.readers import fingerprint, log_files, written_until
@@ -140,6 +140,7 @@ def ingest(
             lives.check(" or ".join(sources["items"].origin("available_until")), once)
         else:
             leave_last_out(events, Path(tables) / "items.parquet", engaging)
+        seal(Path(tables))
     windows.keep(content, {name: compared(each.statistics, each.schema) for name, each in checked.items()})
     return _metrics(checked, found, rows)
 

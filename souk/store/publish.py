@@ -98,12 +98,12 @@ def publish(
             end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
             with redirect_stdout(StringIO()):
                 store.apply([user_entity(), user_state_view(spec, folder)])
+                _write_text(folder / BEGUN, f"begun {time.time_ns()}")  # from before the first state is gone
                 if clear:
                     with nullcontext() if uri else alone_in(folder, PATIENCE_SECONDS):
                         view = store.get_feature_view(view_name(spec))
                         store.apply(user_entity(), objects_to_delete=[view], partial=False)
                         store.apply([user_entity(), user_state_view(spec, folder)])
-            _write_text(folder / BEGUN, f"begun {time.time_ns()}")
             _write_online(store, spec, folder, uri, count, tell)
             view = store.get_feature_view(view_name(spec))
             store.registry.apply_materialization(view, store.project, EPOCH - timedelta(days=1), end)
