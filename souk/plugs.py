@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -205,6 +205,15 @@ def code_of(use: str) -> str:
     for path in sorted({file, *beside}):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def changed(named: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The classes whose source is another by now than a bundle noted, or is gone.
+
+    Args:
+        named: each with `use` and the `code` of then; one of before there was a `code` counts as it is.
+    """
+    return sorted({of["use"] for of in named if of.get("code") not in (None, code_of(of["use"]))})
 
 
 def made(use: str, kind: type[Plug], items: Items, options: Mapping[str, Any]) -> Plug:

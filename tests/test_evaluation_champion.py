@@ -37,6 +37,8 @@ def champion(**changes):
         (champion(states=False), None),
         (champion(states=False, trained_until=101), "not_comparable"),
         (champion(whole=False, trained_until=101), None),
+        (champion(other_classes="mine:Mine", trained_until=101), None),
+        (champion(other_classes="mine:Mine", dataset="films"), "not_comparable"),
         (champion(trained_until=101), "not_comparable"),
         (champion(twin=None, twin_name=""), "not_comparable"),
         (champion(dataset="films"), "not_comparable"),

@@ -9,7 +9,7 @@ import pytest
 
 from souk.config import Evaluate, parse_config
 from souk.errors import SoukError
-from souk.evaluation.gate import Champion, judge, without_damaged
+from souk.evaluation.gate import Champion, judge, without_lost
 from souk.evaluation.guardrails import RULES
 from tests.gate_fixtures import ITEMS, NEW, Made, gate_setting, measured, town
 from tests.marketplace import CONFIG
@@ -293,8 +293,8 @@ def test_parity_of_a_column_that_has_no_values_to_compare_is_an_error(parity, wo
 def test_a_verdict_without_the_damaged_champion_says_so(setting):
     metrics, per_user = measured(setting, Made(setting.catalogue, "slate", better))
     alone = judge(metrics, per_user, "", SETTINGS)
-    assert without_damaged(alone, Champion("old")) == alone
-    told = without_damaged(alone, Champion("old", whole=False))
+    assert without_lost(alone, Champion("old")) == alone
+    told = without_lost(alone, Champion("old", whole=False))
     assert (told.outcome, told.champion) == ("promote", "old")
-    assert told.reason.endswith("old is served, but it is damaged and was not compared with")
+    assert told.reason.endswith("old is served, but it was not compared with: it is damaged")
     assert not any("nothing is served" in rule.detail for rule in told.rules)

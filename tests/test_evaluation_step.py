@@ -115,7 +115,10 @@ def test_a_damaged_release_is_made_again_and_not_compared_with(shop):
         verdict, _ = evaluate(*[str(argument).replace(str(out), f"{out}-again") for argument in arguments])
         told = json.loads((Path(f"{out}-again") / "evaluation" / "verdict.json").read_text())
         assert (verdict, told["rules"][0]["name"], told["champion"]) == ("promote", "beats_popularity", champion)
-        assert f"{champion} is served, but it is damaged" in (Path(f"{out}-again") / "report.html").read_text()
+        assert (
+            f"{champion} is served, but it was not compared with: it is damaged"
+            in (Path(f"{out}-again") / "report.html").read_text()
+        )
     finally:
         file.write_bytes(text)
 

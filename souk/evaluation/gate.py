@@ -36,6 +36,7 @@ class Champion:
         inputs: digest of the data and settings beside the twin that its release was made of.
         whole: whether all its files are as they were deployed.
         states: whether there are user states, published to the end.
+        other_classes: classes of one's own that it was judged with and that are other ones by now, "" for none.
     """
 
     name: str = ""
@@ -46,6 +47,16 @@ class Champion:
     inputs: str = ""
     whole: bool = True
     states: bool = True
+    other_classes: str = ""
+
+    @property
+    def lost(self) -> str:
+        """Why nobody can ask what is served, "" where it can be compared with."""
+        if not self.whole:
+            return "it is damaged"
+        if self.other_classes:
+            return f"classes of your own that it was made with are other ones by now, or gone ({self.other_classes})"
+        return ""
 
 
 def compare_identity(champion: Champion, challenger: str, inputs: str, dataset: str, test_start: int) -> Verdict | None:
@@ -129,12 +140,12 @@ def _of_what_was_shown(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def without_damaged(verdict: Verdict, champion: Champion) -> Verdict:
-    """The verdict of a comparison with popularity alone, where a damaged champion is served: it says so."""
-    if champion.whole:
+def without_lost(verdict: Verdict, champion: Champion) -> Verdict:
+    """The verdict of a comparison with popularity alone, where what is served cannot be asked: it says so."""
+    if not champion.lost:
         return verdict
     first, *others = verdict.rules
-    why = f"{champion.name} is served, but it is damaged and was not compared with"
+    why = f"{champion.name} is served, but it was not compared with: {champion.lost}"
     return Verdict(verdict.outcome, champion.name, (replace(first, detail=f"{first.detail}. {why}"), *others))
 
 
@@ -206,7 +217,7 @@ def _comparable(champion: Champion, dataset: str, test_start: int) -> Rule:
             {"champion": champion.dataset, "challenger": dataset},
             f"{champion.name} serves the data set {champion.dataset}, not {dataset}: use a --workspace of its own.",
         )
-    if champion.trained_until > test_start:
+    if champion.trained_until > test_start and not champion.lost:
         detail = f"The twin of {champion.name} was fitted past the start of the test window. {REMEDY}"
         return Rule(name, False, numbers, detail)
     return Rule(name, True, numbers, "The champion's twin has not seen the test window.")

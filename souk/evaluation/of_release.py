@@ -15,6 +15,7 @@ from souk.evaluation.gate import Champion
 from souk.evaluation.measure import SETTINGS, measure
 from souk.evaluation.setting import Tell
 from souk.release.bundle import Bundle
+from souk.release.condition import other_classes
 from souk.release.manifest import read_manifest
 from souk.release.pointer import release_folder
 from souk.release.runs import artifacts_of
@@ -71,6 +72,8 @@ def evaluate_release(
                 f"that of {release.name}, which was fitted past its start",
                 "Take the artifacts of a later run, or compare releases of the same run.",
             )
+        if changed := other_classes(workspace, release.name):
+            tell(f"{release.name}: {changed} is another by now than it was made with: what is installed is measured")
     before = folder / "evaluation" / "metrics.json"
     kept = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
     bounds = settings or _bounds(kept)

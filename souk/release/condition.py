@@ -4,8 +4,10 @@ it, and whether it has to be made again."""
 from __future__ import annotations
 
 import hashlib
+import json
 
 from souk.errors import SoukError
+from souk.plugs import changed
 from souk.publication import REGISTRY, stopped
 from souk.release.manifest import NAME, verify
 from souk.workspace import Workspace
@@ -35,9 +37,25 @@ def without_states(workspace: Workspace) -> str:
     return f"a publication of user states in {workspace.feast} that stopped midway" if stopped(workspace.feast) else ""
 
 
+def other_classes(workspace: Workspace, name: str) -> str:
+    """The classes of one's own that a release's twin was judged with and that are other ones by now, or gone: what is
+    asked now is not what is served. "" for none.
+
+    Args:
+        workspace: of the release.
+        name: its name.
+    """
+    try:
+        settings = json.loads((workspace.releases / name / "twin" / "bundle.json").read_bytes())
+        named = [*settings.get("retrievers", {}).values(), *filter(None, [settings.get("ranker")])]
+        return ", ".join(changed(named))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged, which is told as such
+        return ""
+
+
 def condition(workspace: Workspace, name: str) -> str:
-    """A digest of all that `evaluate` reads of a champion: another champion, a damaged one, or one without
-    its user states has another.
+    """A digest of all that `evaluate` reads of a champion: another one, a damaged one, one without its user states,
+    or one whose classes are other ones by now has another.
 
     Args:
         workspace: of the release.
@@ -47,5 +65,6 @@ def condition(workspace: Workspace, name: str) -> str:
         return ""
     manifest = workspace.releases / name / NAME
     digest = hashlib.sha256(manifest.read_bytes() if manifest.is_file() else b"")
-    digest.update(f"{damage(workspace, name)} {without_states(workspace)}".encode())
+    told = (damage(workspace, name), without_states(workspace), other_classes(workspace, name))
+    digest.update(" ".join(told).encode())
     return digest.hexdigest()[:12]

@@ -13,12 +13,12 @@ import pandas as pd
 
 from souk.config import Deploy, Evaluate, parse_step_config
 from souk.errors import unknown
-from souk.evaluation.gate import Champion, compare_identity, judge, without_damaged
+from souk.evaluation.gate import Champion, compare_identity, judge, without_lost
 from souk.evaluation.measure import FORMAT, main_metrics, measure
 from souk.evaluation.report import write_evaluation
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
-from souk.release.condition import damage, without_states
+from souk.release.condition import damage, other_classes, without_states
 from souk.release.naming import content_digests, read_weights, release_name
 from souk.release.pointer import release_names
 from souk.spec import ENGAGED, SATISFIED
@@ -89,13 +89,13 @@ def evaluate(
     if verdict and before:
         metrics, per_user = before
     else:
-        compared = Champion() if verdict or not served.whole else served
+        compared = Champion() if verdict or served.lost else served
         metrics, per_user = measure(settings, bundle, compared, Path(tables), Path(features))
         trained = {"two_tower": _training(towers), "ranker": _training(ranker)}
         metrics["training"] = {model: record.get("history", []) for model, record in trained.items()}
         metrics["pareto"] = marked(trained["ranker"].get("pareto", []), bundle.settings.objectives)
         metrics["not_learned"] = trained["ranker"].get("not_learned", {})
-        verdict = verdict or without_damaged(judge(metrics, per_user, compared.name, settings), served)
+        verdict = verdict or without_lost(judge(metrics, per_user, compared.name, settings), served)
     report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
     for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
@@ -123,7 +123,9 @@ def read_champion(name: str, place: Workspace) -> Champion:
     lost = damage(place, name)
     if lost:
         report(f"the served release is damaged, and is not compared with: {lost}")
-    whole = not lost
+    whole, other = not lost, other_classes(place, name)
+    if other:
+        report(f"the served release is not compared with: {other} is another by now than it was made with, or gone")
     gone = without_states(place)
     if gone:
         report(f"the served release is to be made again where nothing else is new: {gone}")
@@ -136,7 +138,7 @@ def read_champion(name: str, place: Workspace) -> Champion:
         if whole:
             raise
         return Champion(name, whole=False, states=not gone)  # damaged there: it could not be replaced otherwise
-    return Champion(name, twin, *known, whole, not gone)
+    return Champion(name, twin, *known, whole, not gone, other)
 
 
 def _digest_of_inputs(tables: Path, deploy: Deploy) -> str:
