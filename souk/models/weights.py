@@ -10,13 +10,10 @@ import numpy as np
 
 from souk.errors import SoukError
 
-NOT_LEARNED = "random"  # the states of random generators
-
 
 def named_weights(model: keras.layers.Layer) -> dict[str, Any]:
-    """The variables of a model by path."""
-    named = {v.path: v for v in model.weights if NOT_LEARNED not in v.path and "seed_generator" not in v.path}
-    return dict(sorted(named.items()))
+    """The weights of a model by path. The states of random generators are among its `variables` alone."""
+    return dict(sorted({v.path: v for v in model.weights}.items()))
 
 
 def save_weights(path: str | Path, *models: keras.layers.Layer) -> None:
