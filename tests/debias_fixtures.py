@@ -136,8 +136,6 @@ class Log:
         )
         keras.utils.set_random_seed(seed)
         model = new_ranker(Ranker(SHAPE, CONFIG, ("satisfied",)), examples, catalogue)
-        if not debias:
-            examples = replace(examples, place=np.zeros_like(examples.place))
         weights = np.ones(examples.positions.shape, np.float32)
         fit_ranker(model, rank_lists(examples, spread_of(model, examples), weights, debias), catalogue, CONFIG, print)
         return model, catalogue

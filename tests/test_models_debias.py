@@ -86,7 +86,13 @@ def test_the_list_of_a_logged_slate_is_what_it_showed_and_was_left(tmp_path):
     assert not (lists.allowed & examples.also)[slate].any()
     assert (lists.allowed[slate].sum(axis=1) == 7 - examples.also[slate, :7].sum(axis=1)).all()
     assert lists.allowed[~slate].all(), "a click on what no slate showed is set against all candidates"
-    assert rank_lists(examples, spread, weights, debias=False).allowed.all()
+    alike = rank_lists(examples, spread, weights, debias=False)
+    assert alike.allowed.all()
+    rows = np.flatnonzero(slate)[:8]
+    assert lists.batch(rows)["place"].numpy().any()
+    assert not alike.batch(rows)["place"].numpy().any(), "a list of all candidates tells nobody what was shown"
+    assert not alike.examples.place.any(), "nor the rules that ask whether there are places"
+    assert examples.place.any(), "what was read stays as it was"
 
 
 def test_what_retrieval_missed_is_left_by_nobody_where_a_slate_showed_it():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -116,10 +116,12 @@ def rank_lists(
         examples: all of them.
         spread: mean and deviation of the candidates' normalised pair features, `[examples, P]` each.
         weights: `[examples, width] float32`, how much it counts that an item was taken.
-        debias: whether a logged slate is its moment's list.
+        debias: whether a logged slate is its moment's list. If not, the lists know of no slate and no place.
     """
+    if not debias:
+        examples = replace(examples, place=np.zeros_like(examples.place))
     logged = examples.place > 0
-    slate = debias & logged[np.arange(len(examples)), examples.own]
+    slate = logged[np.arange(len(examples)), examples.own]
     allowed = examples.candidate & np.where(slate[:, None], logged & ~examples.also, True)
     positive = np.where(allowed & examples.chosen, weights, 0).astype(np.float32)
     return RankLists(examples, allowed, positive, *spread)
