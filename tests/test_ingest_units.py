@@ -133,7 +133,8 @@ def test_a_row_for_a_server_says_of_its_end_what_it_has(
     tmp_path: Path, header: str, row: str, said: dict[str, Any]
 ) -> None:
     (tmp_path / "i.csv").write_text(f"{header}\n{row}\n")
-    assert list(item_rows_of(str(tmp_path / "i.csv"), parse_config(TWO_ENDS))) == [{"item_id": "a", **said}]
+    rows = [row.value for row in item_rows_of(str(tmp_path / "i.csv"), parse_config(TWO_ENDS))]
+    assert rows == [{"item_id": "a", **said}]
 
 
 def test_of_several_ends_the_earliest_counts(tmp_path: Path) -> None:
@@ -160,5 +161,5 @@ def test_of_several_ends_the_earliest_counts(tmp_path: Path) -> None:
 def test_an_end_of_several_that_cannot_be_read_goes_to_the_server_as_it_is(tmp_path: Path) -> None:
     """Not as null, which would clear the end that it knows."""
     (tmp_path / "i.csv").write_text("item_id,sold,off\na,soon,2024-05-09\nb,,2024-05-09\n")
-    rows = list(item_rows_of(str(tmp_path / "i.csv"), parse_config(TWO_ENDS)))
+    rows = [row.value for row in item_rows_of(str(tmp_path / "i.csv"), parse_config(TWO_ENDS))]
     assert [row["available_until"] for row in rows] == ["soon 2024-05-09", 1_715_299_199_999]

@@ -10,19 +10,24 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from souk.config import load_config
+from souk.config import DatasetConfig, load_config
 from souk.direct_call import direct_call, redirect_of
 from souk.errors import SoukError
+from souk.ingest.item_row import ItemRow
 
 URL = "http://localhost:8080"
 ROWS = 500  # of one call
 BODY_BYTES = 3_500_000  # of their JSON: a server takes 4 MiB
+ROW_BYTES = 4_000_000  # of the JSON of one
 SECONDS = 60
 SHOWN = 80  # characters of a row in an error
+NOTHING: dict[str, Any] = {"accepted": 0, "created": 0, "refused": []}  # the answer to a call without rows
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,30 +53,66 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0, or 1 where the server refused a row."""
-    accepted = created = ended = refused = sent = 0
+    """Returns 0, or 1 where a row was refused."""
     headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
-    unit = _unit(getattr(arguments, "config", None))
+    tally, unit = Tally(), _unit(getattr(arguments, "config", None))
     try:
         for batch in _batches(_rows(arguments)):
-            answer = _send(arguments.url, batch, headers)
-            accepted, created = accepted + answer["accepted"], created + answer["created"]
-            ended += answer.get("ended", 0)  # servers of before do not say
-            for row in answer["refused"]:
-                of = batch[row["row"]]
-                why = _of_cells(arguments, of) or row["reason"] + _time_remedy(unit, of, row["reason"])
-                print(f"row {sent + row['row'] + 1}, item {row['item_id']!r}: {why}", file=sys.stderr)
-            refused, sent = refused + len(answer["refused"]), sent + len(batch)
-    except SoukError:
-        if sent:
-            print(f"stopped after row {sent:,}: {accepted:,} accepted, {refused:,} refused", file=sys.stderr)
+            sent = [(row, text) for row, text in batch if not row.wrong and not row.skipped]
+            answer = _send(arguments.url, [text for _, text in sent], headers) if sent else NOTHING
+            refused = {row: (row.item, row.wrong) for row, _ in batch if row.wrong and not row.skipped}
+            for each in answer["refused"]:
+                row, of = sent[each["row"]]
+                why = _of_cells(arguments, of) or each["reason"] + _time_remedy(unit, of, each["reason"])
+                refused[row] = each["item_id"], why
+            for row in (row for row, _ in batch if row in refused):
+                item, why = refused[row]
+                print(f"row {row.number}{row.of_file}, item {item!r}: {why}", file=sys.stderr)
+            tally.add([row for row, _ in batch], answer, len(refused))
+    except (SoukError, OSError, KeyboardInterrupt):
+        if last := tally.last:
+            counts = f"{tally.accepted:,} accepted, {tally.refused:,} refused"
+            print(f"stopped after row {last.number:,}{last.of_file}: {counts}", file=sys.stderr)
         raise
-    if not accepted and not refused:
+    if not tally.last:
         raise SoukError(f"rows in {arguments.file}", "none", "One item a row, after a header in a CSV file.")
-    what = f"{accepted:,} hidden" if arguments.action == "delete" else f"{accepted:,} accepted ({created:,} new)"
-    past = f"; {ended:,} have an available_until that has passed, and are in no slate" if ended else ""
-    print(f"{what}, {refused:,} refused{past}")
-    return 1 if refused else 0
+    print(tally.told("hidden" if arguments.action == "delete" else f"accepted ({tally.created:,} new)"))
+    return 1 if tally.refused else 0
+
+
+@dataclass
+class Tally:
+    """What became of the rows so far.
+
+    Args:
+        accepted: rows that a server took.
+        created: those of items that it did not know.
+        ended: those of items that have ended.
+        refused: rows that it did not take, or was not sent since they are wrong.
+        skipped: by column of the file, those that the config leaves out.
+        last: the last of all rows.
+    """
+
+    accepted: int = 0
+    created: int = 0
+    ended: int = 0
+    refused: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    last: ItemRow | None = None
+
+    def add(self, rows: list[ItemRow], answer: Mapping[str, Any], refused: int) -> None:
+        """Counts some rows by a server's answer."""
+        self.accepted, self.created = self.accepted + answer["accepted"], self.created + answer["created"]
+        self.ended += answer.get("ended", 0)  # servers of before do not say
+        self.refused, self.last = self.refused + refused, rows[-1]
+        self.skipped.update(row.skipped for row in rows if row.skipped)
+
+    def told(self, what: str) -> str:
+        """The last line; `what` is what was done to the rows that were taken."""
+        left = ", ".join(f"{count:,} by {name}" for name, count in sorted(self.skipped.items()))
+        out = f"; left out as data.items.skip says: {left}" if left else ""
+        past = f"; {self.ended:,} have an available_until that has passed, and are in no slate" if self.ended else ""
+        return f"{self.accepted:,} {what}, {self.refused:,} refused{out}{past}"
 
 
 def _unit(config: str | None) -> str:
@@ -106,47 +147,50 @@ def _of_cells(arguments: argparse.Namespace, row: bytes) -> str:
     return str(SoukError("a cell for each column in a row", repr(text[:SHOWN]), remedy))
 
 
-def _batches(rows: Iterable[Any]) -> Iterator[list[bytes]]:
-    """Rows as JSON, as many as one call takes; one that is too large alone is the server's to refuse."""
-    batch, size = list[bytes](), 0
+def _batches(rows: Iterable[ItemRow]) -> Iterator[list[tuple[ItemRow, bytes]]]:
+    """Rows and their JSON, as many as one call takes; one that no call takes is wrong."""
+    batch, size = list[tuple[ItemRow, bytes]](), 0
     for row in rows:
-        text = json.dumps(row).encode()
+        text = json.dumps(row.value).encode()
+        if len(text) > ROW_BYTES and not row.wrong:
+            row = replace(row, wrong=str(SoukError(f"a row of at most {ROW_BYTES:,} bytes", f"{len(text):,}")))
         if batch and (len(batch) == ROWS or size + len(text) > BODY_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(text)
+        batch.append((row, text))
         size += len(text) + 1
     if batch:
         yield batch
 
 
-def _rows(arguments: argparse.Namespace) -> Iterator[Any]:
+def _rows(arguments: argparse.Namespace) -> Iterator[ItemRow]:
     if arguments.action == "delete":
-        return iter([{"item_id": item, "available": False} for item in arguments.ids])
+        return (ItemRow({"item_id": item, "available": False}, at) for at, item in enumerate(arguments.ids, 1))
+    from souk.ingest.item_file import item_row, item_rows_of
+
     if bool(arguments.file) == bool(arguments.item):
         raise SoukError("a FILE or --item", "both" if arguments.file else "neither", "Give one of them.")
-    if arguments.item:
-        try:
-            item = json.loads(arguments.item)
-        except ValueError as error:
-            raise SoukError("--item to be JSON", f"{error}", """As --item '{"item_id": "7"}'.""") from error
-        return _named_by(arguments.config, item) if arguments.config else iter([item])
-    from souk.ingest.item_file import item_rows_of
+    config = load_config(arguments.config) if arguments.config else None
+    if arguments.file:
+        return item_rows_of(arguments.file, config)
+    try:
+        item = json.loads(arguments.item)
+    except (ValueError, RecursionError) as error:
+        raise SoukError("--item to be JSON", f"{error}", """As --item '{"item_id": "7"}'.""") from error
+    return _of_one(item, config, arguments.config) if isinstance(item, dict) else iter([item_row(item)])
 
-    return item_rows_of(arguments.file, load_config(arguments.config) if arguments.config else None)
 
-
-def _named_by(config: str, item: Any) -> Iterator[Any]:
-    """An item by the columns of a config, as a file of one line."""
+def _of_one(item: Mapping[str, Any], config: DatasetConfig | None, name: str) -> Iterator[ItemRow]:
+    """An item as a file of one line, by the columns of a config if there is one."""
     from souk.ingest.item_file import item_rows_of
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "item.jsonl"
         file.write_text(json.dumps(item) + "\n", encoding="ascii")
-        rows = [*item_rows_of(str(file), read := load_config(config))]
-    if any(isinstance(row, dict) and row.get("item_id") is None for row in rows):
-        name = read.data.items.columns.get("item_id", "item_id") if read.data.items else "item_id"
-        raise SoukError(f"--item with {name!r}, as {config} has it", json.dumps(item)[:200], "Or leave --config out.")
+        rows = [*item_rows_of(str(file), config)]
+    if config and any(not row.wrong and isinstance(row.value, dict) and not row.value.get("item_id") for row in rows):
+        own = config.data.items.columns.get("item_id", "item_id") if config.data.items else "item_id"
+        raise SoukError(f"--item with {own!r}, as {name} has it", json.dumps(item)[:200], "Or leave --config out.")
     return iter(rows)
 
 

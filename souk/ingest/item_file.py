@@ -1,98 +1,115 @@
-"""A file of items as rows for a running server: the readers' formats, the config's mapping."""
+"""A file of items as rows for a running server, in any format of the readers."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from souk.config import DatasetConfig, Source
 from souk.errors import SoukError
-from souk.ingest.convert import ENDS, convert
-from souk.ingest.mapping import TableSource
-from souk.ingest.templates import template_columns
-from souk.readers import HERE, RawBatch, read_batches
+from souk.ingest.convert import check_names
+from souk.ingest.item_columns import Line, Unsent, mapped, no_utf_8
+from souk.ingest.item_row import ItemRow
+from souk.ingest.patterns import fits_any
+from souk.readers import HERE, RawBatch, file_format, find_files, named, read_batches
+
+DEEPEST = 100  # levels of lists and objects in a row; the JSON of a server ends at some 1,000
+OF_TEXT: dict[str, Any] = {"delimiter": "", "encoding": "utf-8", "header": ()}  # as of all but delimited text
+NAMES = "Say which column is which: --config, with data.items.columns."
+IN_UTF_8 = "Write the file in UTF-8, or name the encoding of a CSV in data.items of a --config."
 
 
-def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[Any]:
-    """Rows of items in the order of the file: JSON objects, and what is none as it stands there.
+def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[ItemRow]:
+    """Rows of items in the order of the file.
 
     Args:
         path: Parquet, CSV or JSON lines.
-        config: says which column of the file is which (`data.items`); columns that the file lacks are left out. None
-            for a file with Souk's own names.
+        config: says which column of the file is which (`data.items`); what the file, or a line of JSON, lacks is left
+            out. None for a file with Souk's own names.
 
     Raises:
         SoukError: a file that cannot be read.
     """
+    source = _source(path, config)
+    for batch in read_batches(source, HERE):
+        check_names(batch)
+        lines = _lines(batch)
+        values = _as_they_are(batch, lines) if config is None else mapped(batch, lines, source, config.columns.items)
+        skipped = _skipped(batch, lines, source)
+        file = batch.file if batch.others else ""
+        for at in np.argsort(batch.positions, kind="stable").tolist():  # those that are malformed come last in a batch
+            row = item_row(batch.malformed.get(at, values[at]), int(batch.positions[at]), file)
+            yield ItemRow(row.value, row.number, file, skipped=skipped[at]) if at in skipped else row
+
+
+def item_row(value: Any, number: int = 1, file: str = "") -> ItemRow:
+    """A row, its value as JSON has it."""
+    row, wrong = (value.row, value.why) if isinstance(value, Unsent) else (value, "")
+    try:
+        return ItemRow(_plain(row), number, file, wrong)
+    except SoukError as error:
+        named_by = {"item_id": str(row.get("item_id"))} if isinstance(row, dict) else None
+        return ItemRow(named_by, number, file, wrong or str(error))
+
+
+def _source(path: str, config: DatasetConfig | None) -> Source:
     source = config.data.items if config and config.data.items else Source(path=path)
     source = source.model_copy(update={"path": path, "format": "auto"})
-    for batch in read_batches(source, HERE):
-        if config is None:
-            yield from _as_they_are(batch)
-        else:
-            yield from _mapped(batch, source, config)
+    kinds = {file_format(source, file.name) for file in find_files(path, HERE)}
+    return source if kinds & {"csv", "atomic"} else source.model_copy(update=OF_TEXT)
 
 
-def _as_they_are(batch: RawBatch) -> Iterator[Any]:
+def _lines(batch: RawBatch) -> list[Line]:
+    """What each line of JSON has, by the names of the batch's columns; nothing of another format."""
+    texts = batch.lines.to_pylist() if batch.lines is not None else []
+    return [{} if at in batch.malformed else named(json.loads(text)) for at, text in enumerate(texts)]
+
+
+def _as_they_are(batch: RawBatch, lines: list[Line]) -> list[Any]:
     """The columns by the names of the file; the server reads their values."""
-    if batch.lines is not None:
-        yield from (json.loads(line) if at not in batch.malformed else line for at, line in _numbered(batch))
-        return
-    if "item_id" not in batch.table.column_names:
+    if batch.lines is None and "item_id" not in batch.table.column_names:
         received = ", ".join(batch.table.column_names) or "no columns"
-        raise SoukError("a column item_id", received, "Say which column is which: --config, with data.items.columns.")
-    rows = batch.table.to_pylist()
-    for at in np.argsort(batch.positions, kind="stable").tolist():  # those that are malformed come last in a batch
-        yield batch.malformed.get(at) or {name: _plain(v) for name, v in rows[at].items()}
-
-
-def _numbered(batch: RawBatch) -> Iterator[tuple[int, str]]:
-    return enumerate(batch.lines.to_pylist() if batch.lines is not None else [])
-
-
-def _mapped(batch: RawBatch, source: Source, config: DatasetConfig) -> Iterator[Any]:
-    """The columns by the config. A cell that cannot be read stays as it is: the server says what is wrong with it."""
-    names = batch.table.column_names
-    columns = {name: raw for name, raw in source.columns.items() if raw in names}
-    templates = dict(source.templates)
-    if ends := [f"{{{part}}}" for part in template_columns(templates.pop(ENDS, "")) if part in names]:
-        templates[ENDS] = " ".join(ends)  # a row that names none of the ends says nothing of them
-    source = source.model_copy(update={"columns": columns, "templates": templates})
-    table = TableSource("items", source, config.columns.items)
-    found = table.columns(names)
-    given = [n for n in table.schema.names if n in found or n in source.constants or n in source.templates]
-    table = TableSource("items", source, {n: k for n, k in config.columns.items.items() if n in given})
-    typed, faults = convert(table, batch)
-    rows = typed.select(given).to_pylist()
-    origins = {**{name: [raw] for name, raw in found.items()}, **table.parts}
-    for each in faults:
-        for at in each.rows.tolist():
-            cells = [batch.table[raw][at].as_py() for raw in origins.get(each.column, ())]
-            raw = cells[0] if len(cells) == 1 else " ".join(str(cell) for cell in cells if cell is not None) or None
-            rows[at] = {**rows[at], each.column: _plain(raw)} if each.column else batch.malformed.get(at, "")
-    for at, line in _numbered(batch):
-        if at not in batch.malformed:
-            rows[at] |= _nested(json.loads(line), typed.schema, found)
-    for at in np.argsort(batch.positions, kind="stable").tolist():
+        raise SoukError(f"a column item_id in {batch.file}", received, NAMES)
+    rows: list[Any] = [*lines] or batch.table.to_pylist()
+    for at, name in batch.undecodable:
         row = rows[at]
-        yield {n: _plain(v) for n, v in row.items()} if isinstance(row, dict) else row
+        if not isinstance(row, Unsent):
+            rows[at] = no_utf_8(row, name, row.get(name) if name else batch.originals(np.array([at]))[0], IN_UTF_8)
+    return rows
 
 
-def _nested(line: Mapping[str, Any], schema: pa.Schema, found: Mapping[str, str]) -> dict[str, Any]:
-    """The lists and objects that a line of JSON has for texts, as they are: the server refuses them."""
-    texts = {name: line.get(raw) for name, raw in found.items() if schema.field(name).type == pa.string()}
-    return {name: value for name, value in texts.items() if isinstance(value, list | dict)}
+def _skipped(batch: RawBatch, lines: list[Line], source: Source) -> dict[int, str]:
+    """The rows that the config leaves out, with the column that tells; of a column that a row has not, nothing."""
+    found: dict[int, str] = {}
+    for name in (name for name in source.skip if name in batch.table.column_names):
+        fits = fits_any(batch.table[name].combine_chunks(), source.skip[name])
+        for at in np.flatnonzero(fits).tolist():
+            if at not in batch.malformed and (not lines or name in lines[at]):
+                found.setdefault(at, name)
+    return found
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value as JSON has it: a number that is none is missing, as in any file, and one without bound is no number.
+
+    Raises:
+        SoukError: bytes that are no text, or lists in lists without end.
+    """
+    if depth > DEEPEST:
+        raise SoukError("a flat row", "one that is nested deeply", "See docs/data.md.")
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else str(value)
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    return value if isinstance(value, str | int | float | bool | list | None) else str(value)
+        return {str(name): _plain(part, depth + 1) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part, depth + 1) for part in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise SoukError("texts in UTF-8", f"{value!r}"[:80], "Leave the column out of the file.") from error
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

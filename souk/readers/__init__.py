@@ -16,6 +16,7 @@ from souk.readers.files import (
     unpacked,
     written_until,
 )
+from souk.readers.json_lines import named
 from souk.readers.raw import RawBatch
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "find_files",
     "fingerprint",
     "log_files",
+    "named",
     "read_batches",
     "unpacked",
     "written_until",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -70,11 +70,11 @@ def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
             row = {}
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    clean = {name: composed(_clean(name)) for name in names}
-    if names != list(clean.values()):  # each line may write them its own way
-        undecodable += [(at, clean[n]) for at, row in enumerate(rows) for n in row if _clean(n) != n]
-        rows = [{clean[name]: value for name, value in row.items()} for row in rows]
-        names = list(dict.fromkeys(clean.values()))
+    clean = list(named(dict.fromkeys(names)))
+    if names != clean:  # each line may write them its own way
+        undecodable += [(at, composed(_clean(n))) for at, row in enumerate(rows) for n in row if _clean(n) != n]
+        rows = [named(row) for row in rows]
+        names = clean
     columns = []
     for name in names:
         column, wrong = _text_column([_json_text(row.get(name)) for row in rows])
@@ -83,6 +83,11 @@ def json_batch(file: str, lines: list[bytes], start: int) -> RawBatch:
     table = pa.Table.from_arrays(columns, names=names) if names else pa.table({"": pa.nulls(len(rows), pa.string())})
     positions = np.arange(start, start + len(rows))
     return RawBatch(file, table, positions, malformed, tuple(undecodable), pa.array(texts, pa.string()))
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a line by the names of the columns that they are in."""
+    return {composed(_clean(name)): value for name, value in row.items()}
 
 
 def _json_text(value: Any) -> str | None:
