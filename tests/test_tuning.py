@@ -49,6 +49,27 @@ def test_trial_0_is_the_config_and_the_rest_lie_in_the_space():
     assert len({json.dumps(settings) for _, settings in (*others, *later)}) == 11
 
 
+@pytest.mark.parametrize(
+    ("towers", "dims", "depths"),
+    [
+        ("dim: 48, heads: 3", {48}, {1, 2, 3}),
+        ("dim: 64, heads: 64", {64, 128}, {1, 2, 3}),
+        ("dim: 52, heads: 3, layers: 0", {32, 52, 64, 128}, {0}),
+        ("dim: 16, heads: 16, layers: 0", {16, 32, 64, 128}, {0, 1, 2, 3}),
+    ],
+)
+def test_no_trial_is_drawn_that_cannot_be(towers, dims, depths):
+    text = f"{MINIMAL.partition('train_two_tower')[0]}train_two_tower: {{{towers}}}\n"
+    config = parse_config(text).model_dump(mode="json")
+    first = draw(config, 60, 5, 1, [])
+    second = draw(config, 60, 5, 2, [Trial(n, settings, gains={"u": n / 10}) for n, settings in first])
+    settings = [settings for _, settings in (*first, *second)]
+    assert {each["train_two_tower.dim"] for each in settings} == dims
+    assert {each["train_two_tower.layers"] for each in settings} == depths
+    heads = config["train_two_tower"]["heads"]
+    assert all(not s["train_two_tower.layers"] or s["train_two_tower.dim"] % heads == 0 for s in settings)
+
+
 def test_the_table_of_the_docs_is_the_space():
     text = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
     rows = re.findall(r"^\| (`train_.*?) \| (.*) \|$", text.partition("## Tuning")[2].partition("\n## ")[0], re.M)
@@ -62,7 +83,7 @@ def test_the_table_of_the_docs_is_the_space():
             told[key] = tuple(lists or map(float, re.findall(r"[.\d]*\d", part)))
             drawn_by_logarithm[key] = "logarithm" in values
     assert told == CHOICES | RANGES
-    assert drawn_by_logarithm == {n: getattr(d, "log", False) for n, d in _space(defaults(CONFIG)).items()}
+    assert drawn_by_logarithm == {n: getattr(d, "log", False) for n, d in _space(defaults(CONFIG), 2).items()}
 
 
 def test_the_page_says_that_slates_are_judged_as_they_are_served():

@@ -58,7 +58,7 @@ def draw(config: Mapping[str, Mapping[str, Any]], trials: int, seed: int, number
         raise SoukError("at least 2 trials, the config as it is and another one", str(trials), "Raise --trials.")
     first = (trials + 1) // 2
     usual = defaults(config)
-    space = _space(usual)
+    space = _space(usual, config["train_two_tower"]["heads"])
     if number == ROUNDS[0]:
         study = _study(optuna.samplers.RandomSampler(seed=seed))
         return [(0, usual), *((place, _asked(study, space)) for place in range(1, first))]
@@ -75,15 +75,24 @@ def defaults(config: Mapping[str, Mapping[str, Any]]) -> Settings:
     return {name: config[name.partition(".")[0]][name.partition(".")[2]] for name in (*CHOICES, *RANGES)}
 
 
-def _space(usual: Settings) -> dict[str, BaseDistribution]:
+def _space(usual: Settings, heads: int) -> dict[str, BaseDistribution]:
     """The space, made as wide as the config: its own values are always within."""
     found: dict[str, BaseDistribution] = {}
-    for name, choices in CHOICES.items():
+    for name, choices in _choices(usual, heads).items():
         found[name] = CategoricalDistribution(sorted({_stored(value) for value in (*choices, usual[name])}, key=str))
     for name, (low, high) in RANGES.items():
         low, high = min(low, usual[name]), max(high, usual[name])
         found[name] = FloatDistribution(low, high, log=low > 0 and high > 4 * low)
     return found
+
+
+def _choices(usual: Settings, heads: int) -> dict[str, tuple[Any, ...]]:
+    """The choices that can be: layers have `heads`, which share a vector evenly. A config without layers may have a dim
+    that its heads do not divide: it stays without them."""
+    dim, layers = "train_two_tower.dim", "train_two_tower.layers"
+    if usual[dim] % heads:
+        return {**CHOICES, layers: ()}
+    return {**CHOICES, dim: tuple(each for each in CHOICES[dim] if each % heads == 0)}
 
 
 def _study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
