@@ -7,7 +7,7 @@ import pytest
 
 from souk.models.draw import draw_examples, moments_of, newcomers_of
 from souk.models.held_out import split_users
-from souk.models.newcomers import FEW, SHARE, with_newcomers
+from souk.models.newcomers import FEW, SHARE, newcomer_vectors, with_newcomers
 from tests.models_fixtures import cycle_spec
 
 START, INSIDE = 1_000_000, 10
@@ -52,6 +52,7 @@ def test_where_there_are_newcomers_nobody_is_told_as_one(told):
     """Every eighth user is one: with the first engagements of the window they are a little more than SHARE."""
     table = told(lambda user: 0 if user % 8 == 0 else FEW + 2)
     assert not newcomers_of(table) and table["last_events"].null_count == len(table)
+    assert newcomer_vectors(None, None, START, START + 1000, table) == {}, "no row is read, no tower asked"
 
 
 def test_of_some_newcomers_as_many_are_added_as_are_lacking(told):

@@ -62,8 +62,11 @@ def newcomer_vectors(
     model: TwoTower, sequences: Sequences, start: int, end: int, examples: pa.Table
 ) -> dict[str, np.ndarray]:
     """The query vectors of the examples of a window that are a newcomer's, by event id, `[dim]` each."""
-    newcomers, tower = newcomers_of(examples), ServedQueryTower(model, sequences.transforms, sequences.spec)
-    targets, found = read_targets(sequences, (start, end), newcomers, newcomers), dict[str, np.ndarray]()
+    newcomers, found = newcomers_of(examples), dict[str, np.ndarray]()
+    if not newcomers:  # as in most shops: the rows are many, and each would be parsed
+        return found
+    tower = ServedQueryTower(model, sequences.transforms, sequences.spec)
+    targets = read_targets(sequences, (start, end), newcomers, newcomers)
     while some := list(islice(targets, ROWS)):
         vectors = tower.serve(**_inputs(some, sequences.spec))["vector"].numpy()
         found.update((target.event_id, vector) for target, vector in zip(some, vectors, strict=True))
