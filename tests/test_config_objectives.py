@@ -125,6 +125,8 @@ def test_the_tuned_weight_is_beside_that_of_engaged_whatever_it_is():
     assert half.weights({"satisfied": 3.0}) == {"engaged": 1.0, "satisfied": 3.0, "kept": 0.15}
     with pytest.raises(SoukError, match=r"a number as objectives\.satisfied\.weight where objectives\.engaged"):
         parse_config(text.replace("weight: 2", "weight: 0"))
+    alone = text.replace("weight: 2", "weight: 0").replace("min_value: 4", "min_value: 4, weight: 0.5")
+    assert fixed_weights(spec_of(parse_config(alone))) == ({"engaged": 0.0, "satisfied": 0.5}, "the config")
 
 
 @pytest.mark.parametrize(

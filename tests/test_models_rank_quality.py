@@ -10,7 +10,7 @@ from souk.models.calibration import DOUBTED
 from souk.models.held_out import CHOOSING, judging
 from souk.models.rank_examples import RankExamples
 from souk.models.rank_lists import balance_weights
-from souk.models.rank_quality import WEIGHTS, cross_fitted, gains, quality, tune_weight, user_errors
+from souk.models.rank_quality import WEIGHTS, cross_fitted, gains, ndcg, quality, tune_weight, user_errors
 
 
 def examples(rows: int = 400, width: int = 12, seed: int = 0) -> tuple[RankExamples, np.ndarray, np.ndarray]:
@@ -164,6 +164,19 @@ def test_a_weight_that_is_fixed_makes_the_slates_and_what_would_have_been_chosen
         assert told.metrics["slate_satisfied_ndcg@10"] == pytest.approx(chosen["satisfied_ndcg@10"])
     assert [point["ndcg@10"] for point in fixed.front] == [point["ndcg@10"] for point in free.front]
     assert fixed.metrics["slate_satisfied_ndcg@10"] < free.metrics["slate_satisfied_ndcg@10"]
+
+
+def test_where_engaged_has_no_weight_the_slates_are_by_satisfaction_alone():
+    found, engaged, satisfied = examples()
+    logits, rows = {"engaged": engaged, "satisfied": satisfied}, np.arange(len(found))
+    told = quality(logits, found, rows, 0.01, {"engaged": 0.0, "satisfied": 1.0})
+    assert told.weights == {"engaged": 0.0, "satisfied": 1.0}
+    expected = ndcg(told.calibration["satisfied"].probability(satisfied), found, rows)
+    assert told.metrics["slate_ndcg@10"] == pytest.approx(expected)
+    assert not any(point["chosen"] for point in told.front), "the front is beside 1 for engaged"
+    beside = quality(logits, found, rows, 0.01, {"satisfied": 1.0})
+    assert beside.metrics["slate_ndcg@10"] > expected + 0.05
+    assert (beside.tuned, beside.metrics["ndcg@10"]) == (told.tuned, told.metrics["ndcg@10"])
 
 
 def test_rare_items_and_rare_values_count_more():

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from souk.errors import SoukError
 from souk.models.calibration import Calibration
 from souk.models.rank_quality import gains
-from souk.models.trial import Reranked, measuring, slate_gains
+from souk.models.trial import Reranked, measuring, parted, slate_gains
 from souk.schema import DAY_MS
 from souk.steps.train_ranker import SLATES, train_ranker
 from tests.models_fixtures import cycle_market
@@ -45,6 +46,20 @@ def test_the_users_that_measure_are_so_by_their_own_ids():
 def test_as_few_users_as_there_are(users, sizes):
     others, measured = measuring(np.array(users))
     assert sorted((len(others), len(measured))) == sorted(sizes)
+
+
+def test_measuring_users_without_anything_to_measure_are_told_before_the_fit():
+    found = examples(rows=50)[0]
+    theirs = measuring(found.users)[1]
+    first, newcomer = found.first.copy(), found.newcomer.copy()
+    newcomer[theirs[1:]] = True
+    fitted, measured = parted(replace(found, newcomer=newcomer))
+    assert len(fitted) == 40 and measured.users.tolist() == theirs[:1].tolist(), "newcomers' moments measure nothing"
+    newcomer[theirs] = True
+    assert parted(replace(found, newcomer=newcomer))[1].users.tolist() == theirs.tolist(), "but where all are so"
+    first[theirs] = False
+    with pytest.raises(SoukError, match=r"none of 10 users.*Enlarge split\.validation"):
+        parted(replace(found, first=first))
 
 
 def test_slates_are_in_the_order_of_the_weights():

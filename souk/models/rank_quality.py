@@ -24,10 +24,10 @@ class RankerQuality:
         calibration: by head.
         weights: exponents of `engaged` and `satisfied` that make the order: of `satisfied` the one that is fixed, else
             `tuned`.
-        tuned: the exponent of `satisfied` that satisfies most at a bounded loss of clicks.
+        tuned: the exponent of `satisfied`, beside 1 for `engaged`, that satisfies most at a bounded loss of clicks.
         front: for each weight of satisfaction `weight`, `ndcg@10`, `satisfied_ndcg@10`, `expected_ndcg@10` and
-            `expected_satisfied_ndcg@10` (`tune_weight`), and `chosen`: whether it is the one of `weights`; empty where
-            satisfaction is not learned.
+            `expected_satisfied_ndcg@10` (`tune_weight`), and `chosen`: whether it is the one of `weights`, as none is
+            where `engaged` has no weight; empty where satisfaction is not learned.
         metrics: AUC, log loss and calibration error by head, NDCG by objective; slates are those of `weights`.
         roc: points by head.
     """
@@ -59,7 +59,7 @@ def quality(
         rows: which of them the logits are of.
         max_click_loss: the share of NDCG@10 that satisfaction may cost.
         fixed: the exponents that stay what they are, of the heads beside these two and, where nothing is to be tuned,
-            of `satisfied`.
+            of `satisfied`; of `engaged` where that is not 1.
         not_learned: heads whose logit is the same for everything: no curve is fitted to it, no weight changes an order.
     """
     moments = np.flatnonzero(examples.first[rows])
@@ -84,19 +84,20 @@ def quality(
     metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
     tuned, front = 0.0, list[dict[str, float]]()
     if SATISFIED not in not_learned:
-        others = {name: weight for name, weight in fixed.items() if name != SATISFIED}
+        others = {name: weight for name, weight in fixed.items() if name not in (ENGAGED, SATISFIED)}
         tuned, front = tune_weight(chances, others, examples, rows[moments], max_click_loss)
-    weight = fixed.get(SATISFIED, tuned)
-    front = [point | {"chosen": float(abs(point["weight"] - weight) < 1e-9)} for point in front]
+    engaged, weight = fixed.get(ENGAGED, 1.0), fixed.get(SATISFIED, tuned)
+    front = [point | {"chosen": float(engaged > 0 and abs(point["weight"] - weight) < 1e-9)} for point in front]
     metrics |= _slates(chances, {**fixed, SATISFIED: weight}, examples, rows[moments])
-    return RankerQuality(calibration, {ENGAGED: 1.0, SATISFIED: weight}, tuned, front, metrics, curves)
+    return RankerQuality(calibration, {ENGAGED: engaged, SATISFIED: weight}, tuned, front, metrics, curves)
 
 
 def _product(chances: Mapping[str, np.ndarray], exponents: Mapping[str, float]) -> np.ndarray:
-    """The logarithm of P(engaged) times the other heads' probabilities to the power of their exponents."""
-    total = chances[ENGAGED]
+    """The logarithm of the product of the heads' probabilities to the power of their exponents, 1 for `engaged`."""
+    total = exponents.get(ENGAGED, 1.0) * chances[ENGAGED]
     for head, exponent in exponents.items():
-        total = total + exponent * chances[head]
+        if head != ENGAGED:
+            total = total + exponent * chances[head]
     return total
 
 

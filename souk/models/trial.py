@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from souk.errors import SoukError
 from souk.models.calibration import Calibration
 from souk.models.fit_ranker import RankerFit
 from souk.models.rank_examples import RankExamples
@@ -36,6 +37,24 @@ def measuring(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = sorted(range(len(names)), key=lambda n: hashlib.sha256(str(names[n]).encode()).digest())
     measured = np.isin(place, order[: max(1, round(MEASURED * len(names)))])
     return np.flatnonzero(~measured), np.flatnonzero(measured)
+
+
+def parted(examples: RankExamples) -> tuple[RankExamples, RankExamples]:
+    """The examples that a trial's ranker is fitted to, and those that measure it: as they are, where there are such.
+
+    Raises:
+        SoukError: the users that measure have no moment to measure.
+    """
+    fitted, measured = map(examples.take, measuring(examples.users))
+    known = measured.as_they_are()
+    measured = known if known.first.any() else measured
+    if not measured.first.any():
+        raise SoukError(
+            "a moment at which one of the users that measure a trial took something that may be recommended",
+            f"none of {len(np.unique(measured.users))} users, a fifth of those of the validation window",
+            "Enlarge split.validation, or look at `repeat` and at what is available.",
+        )
+    return fitted, measured
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from souk.models.rank_scoring import new_ranker, spread_of
 from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue, Sequences, read_catalogue
 from souk.models.towers import TowerShape
-from souk.models.trial import Reranked, measured_slates, measuring
+from souk.models.trial import Reranked, measured_slates, parted
 from souk.models.weights import load_weights, save_weights
 from souk.progress import report
 from souk.rerank import Reranker
@@ -101,9 +101,7 @@ def train_ranker(
     report(f"{len(examples):,} examples, {retrieved}")
     measured = examples
     if window == "trial":
-        examples, measured = map(examples.take, measuring(examples.users))
-        known = measured.as_they_are()
-        measured = known if known.first.any() else measured
+        examples, measured = parted(examples)
     if examples.place.any():
         report(f"{np.mean((examples.place > 0).any(axis=1)):.1%} with a logged slate")
     model = Ranker(TowerShape(read_transformed(features), spec.history_length), settings, spec.objectives.given)
@@ -147,12 +145,14 @@ def fixed_weights(spec: FeatureSpec, window: str = "twin", previous: str = "") -
         previous: the ranker folder that the fit continues from; for a release its twin's.
 
     Returns:
-        By head, beside 1 for `engaged` (ratios make an order); and "the config", "the twin" or, where that of
-        `satisfied` is none of these, "this fit".
+        By head, beside 1 for `engaged` (ratios make an order), which is named only where it is 0; and "the config",
+        "the twin" or, where that of `satisfied` is none of these, "this fit".
     """
     weights = spec.weights({})
-    engaged = weights.pop(ENGAGED) or 1.0  # 0: nothing is tuned
-    fixed = {name: weight / engaged for name, weight in weights.items()}
+    engaged = weights.pop(ENGAGED)
+    fixed = {name: weight / (engaged or 1.0) for name, weight in weights.items()}
+    if not engaged:  # and nothing is tuned
+        fixed[ENGAGED] = 0.0
     if spec.objectives.satisfied.weight != "auto":
         return fixed, "the config"
     del fixed[SATISFIED]
