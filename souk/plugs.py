@@ -188,7 +188,7 @@ def class_of(use: str, kind: type[Plug]) -> type[Plug]:
 
 def code_of(use: str) -> str:
     """16 hex digits over the source of a class, as found without importing its module: its file, and in a package those
-    beside it. Nothing where there is no source; whoever makes the class says why.
+    beside it. Nothing where there is no source, or none is found; whoever makes the class says why.
 
     Args:
         use: `package.module:Class`.
@@ -196,7 +196,7 @@ def code_of(use: str) -> str:
     module = use.partition(":")[0]
     try:
         found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
+    except (Exception, SystemExit):  # it imports the packages above the module, which do what they like
         found = None
     if found is None or not found.origin or not Path(found.origin).is_file():
         return ""

@@ -40,6 +40,16 @@ def test_the_source_of_a_class_is_its_module_and_what_stands_beside_it(package, 
     assert code_of("nopkg_of_shop.mine:Mine") == code_of("sys:exit") == ""
 
 
+@pytest.mark.parametrize("content", ["1 / 0", "raise SystemExit(3)", "import os; os.environ['SHOP_DB_OF_TESTS']"])
+def test_a_package_that_cannot_be_imported_here_has_no_source(tmp_path, monkeypatch, content):
+    """As on the machine that submits, which has no GPU and none of the cluster's libraries."""
+    (tmp_path / "own_broken_of_shop").mkdir()
+    (tmp_path / "own_broken_of_shop" / "__init__.py").write_text(content)
+    (tmp_path / "own_broken_of_shop" / "mine.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert code_of("own_broken_of_shop.mine:Mine") == ""
+
+
 def test_a_changed_class_reruns_the_steps_that_ask_it(package, monkeypatch):
     monkeypatch.setattr(training, "code_digests", lambda steps: dict.fromkeys(steps, "0" * 16))
     own = parse_config(CONFIG + 'retrievers: {mine: "own_code_of_shop.mine:Mine"}\n', "shop.yaml")
