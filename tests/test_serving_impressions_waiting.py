@@ -4,11 +4,13 @@ import threading
 from dataclasses import replace
 
 from souk.serving.impressions.counts import Counts
-from souk.serving.impressions.log import PART, ImpressionLog
+from souk.serving.impressions.log import ImpressionLog
 from souk.serving.impressions.sinks import PartFiles, Written
 from souk.serving.request import Request
 from souk.serving.slate import size_of
 from tests.test_serving_impressions import NOON, log_at, read, slate
+
+PART = PartFiles.part
 
 
 def test_slates_that_take_many_bytes_wait_in_bounded_memory_and_wake_the_writer(tmp_path):

@@ -4,6 +4,7 @@ does is tested on the one in process that librdkafka has."""
 import ctypes
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -132,16 +133,37 @@ def in_process():
         each.close()
 
 
-def test_after_a_fatal_error_of_the_producer_records_wait_for_another_one(in_process, caplog):
+def library_of(producer):
+    """librdkafka, and the handle that a producer has of it."""
     confluent_kafka = pytest.importorskip("confluent_kafka")
+    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka-*")
+    handle = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)  # its first field: rd_kafka_t *
+    return ctypes.CDLL(str(library)), handle
+
+
+def test_a_partition_that_is_away_is_waited_for_once_however_many_records_wait(in_process):
+    log, handed = in_process(), []
+    library, handle = library_of(log.sink._producer)
+    library.rd_kafka_handle_mock_cluster.restype = ctypes.c_void_p
+    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle))
+    assert library.rd_kafka_mock_topic_create(cluster, b"t", 4, 1) == 0
+    assert library.rd_kafka_mock_partition_set_leader(cluster, b"t", 3, -1) == 0  # nobody
+    write = log.sink.write
+    log.sink.write = lambda records: handed.append(len(records)) or write(records)
+    log.record([replace(slate(number), user_id=f"u{number}") for number in range(2_000)])
+    assert not log.flush() and handed == [2_000]
+    waiting = log.counts.pending
+    assert 300 < waiting < 700 and log.counts == Counts(2_000, 2_000 - waiting, 0, waiting)
+    assert library.rd_kafka_mock_partition_set_leader(cluster, b"t", 3, 1) == 0
+    assert log.flush() and handed == [2_000, waiting] and log.counts == Counts(2_000, 2_000, 0, 0)
+
+
+def test_after_a_fatal_error_of_the_producer_records_wait_for_another_one(in_process, caplog):
     log = in_process()
     log.record([slate(1)])
     assert log.flush()
-    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka-*")
-    handle = ctypes.c_void_p.from_address(
-        id(log.sink._producer) + object.__basicsize__
-    )  # its first field: rd_kafka_t *
-    assert ctypes.CDLL(str(library)).rd_kafka_test_fatal_error(handle, 47, b"by the test") == 0
+    library, handle = library_of(log.sink._producer)
+    assert library.rd_kafka_test_fatal_error(handle, 47, b"by the test") == 0
     log.record([slate(2), slate(3)])
     assert not log.flush() and log.counts == Counts(3, 1, 0, 2) and "Fatal error" in caplog.text
     assert log.flush() and log.counts == Counts(3, 3, 0, 0)

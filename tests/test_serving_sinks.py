@@ -134,7 +134,7 @@ def test_a_full_disk_is_left_no_file_that_holds_no_counts(folder, caplog):
 class Hanging:
     """A sink that does not come back until the test ends."""
 
-    name, parts = "hanging", 0
+    name, part, parts = "hanging", 500, 0
 
     def __init__(self):
         self.over = threading.Event()

@@ -21,7 +21,6 @@ from souk.serving.slate import Slate, size_of
 
 logger = logging.getLogger(__name__)
 PATIENCE = 15.0  # seconds that the end waits for a sink that hangs
-PART = 500  # records that a sink is handed at once: after a fault many may wait
 LOOK_PATIENCE = 1.0  # and for a look at what others left; the next server looks again
 
 
@@ -108,7 +107,7 @@ class ImpressionLog:
         with self._writing:
             left, well = len(self._buffer), True
             while left > 0:
-                count = min(left, PART)
+                count = min(left, self.sink.part)
                 waiting = self._flushed(count)
                 if waiting == count:  # it took nothing, and is asked no more until the next flush
                     return False

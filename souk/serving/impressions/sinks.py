@@ -42,10 +42,16 @@ class Written:
 
 
 class Sink(Protocol):
-    """Takes records in one thread. `name` stands in metrics; `parts` is the number of the next part file, where it
-    writes any."""
+    """Takes records in one thread.
+
+    Args:
+        name: in metrics.
+        part: how many records it is handed at once, after a fault, when many wait.
+        parts: the number of the next part file, where it writes any.
+    """
 
     name: str
+    part: int
     parts: int
 
     def write(self, records: Sequence[Record]) -> Written:
@@ -70,6 +76,7 @@ class PartFiles:
     """
 
     name = "files"
+    part = 500  # a table of more takes much memory
 
     def __init__(self, where: str | Path, writer: str) -> None:
         try:
