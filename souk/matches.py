@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from souk.items import ItemTable
-from souk.sources.rows import ranges, weights_of
+from souk.sources.rows import distinct, ranges, weights_of
 
 USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
@@ -185,11 +185,11 @@ class ByValue:
             if len(self.gone):
                 shown = shown & ~np.isin(numbers[owner] << 32 | part, _keys(self.gone))
             part, owner = part[shown], owner[shown]
-            nth = np.arange(len(owner)) - np.searchsorted(owner, owner)
+            nth = np.arange(len(owner)) - np.searchsorted(owner, np.arange(len(numbers)))[owner]
             kept = nth < most - found[owner]
             found += np.bincount(owner[kept], minlength=len(numbers))
             parts.append(part[kept])
-        return np.unique(np.concatenate(parts))
+        return distinct(np.concatenate(parts), max(int(part.max(initial=-1)) for part in parts) + 1)
 
 
 def strongest(own: Sequence[Own], items: ByValue) -> np.ndarray:

@@ -12,7 +12,7 @@ from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS, follow
 from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows, summed, weights_of
+from souk.sources.rows import SparseRows, distinct, summed, weights_of
 
 NOW = 20_000 * DAY_MS
 RULES = SparseRows(  # 0 → 1 (.5), 2 (.4); 1 → 2 (.3); 3 → 0 (.9)
@@ -99,6 +99,9 @@ def test_lists_cut_at_their_share_lack_nothing_of_the_first():
 def test_sums_by_counting_and_by_sorting_are_the_same():
     rng = np.random.default_rng(6)
     items, weights = rng.integers(0, 40, 200), rng.random(200).astype(np.float32)
+    for size in (40, 40_000_000):
+        assert distinct(items, size).tolist() == sorted(set(items.tolist()))
+    assert not len(distinct(items[:0], 0))
     counted, sorted_ = summed(items, weights, 40), summed(items, weights, 40_000_000)
     np.testing.assert_array_equal(counted[0], sorted_[0])
     np.testing.assert_allclose(counted[1], sorted_[1], rtol=1e-5)

@@ -74,8 +74,24 @@ def test_models_that_are_ranked_together_are_ranked_as_alone(read, monkeypatch):
     told = []
     together = rank_all(scorers, queries, catalogue, told.append)
     assert told == [2, 3] and len(queries) == 3, "how many are answered, after each batch"
-    for scorer, found in zip(scorers, together, strict=True):
+    beside = rank_all(scorers[:1], queries, catalogue, beside=scorers[1:])
+    for scorer, *both in zip(scorers, together, beside, strict=True):
         alone = rank(scorer, queries, catalogue)
-        assert [own.tolist() for own in found.ranks] == [own.tolist() for own in alone.ranks]
-        assert [own.tolist() for own in found.new_ranks] == [own.tolist() for own in alone.new_ranks]
-        assert found.top.tolist() == alone.top.tolist()
+        for found in both:
+            assert found.name == scorer.name
+            assert [own.tolist() for own in found.ranks] == [own.tolist() for own in alone.ranks]
+            assert [own.tolist() for own in found.new_ranks] == [own.tolist() for own in alone.new_ranks]
+            assert found.top.tolist() == alone.top.tolist()
+
+
+def test_a_model_that_fails_beside_the_others_stops_the_evaluation(read):
+    spec = spec_of("always")
+    window, catalogue = read(spec)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+
+    class Broken(Popularity):
+        def score(self, queries):
+            raise ValueError("no scores")
+
+    with pytest.raises(ValueError, match="no scores"):
+        rank_all([Popularity(catalogue)], queries, catalogue, beside=[Broken(catalogue)])

@@ -205,7 +205,11 @@ def _summary(
         raise SoukError("engagements in the test window", "none that could be recommended", "Enlarge split.test.")
     setting.tell(f"{name}: {len(queries):,} queries of {users:,} users, {setting.items:,} items")
     asked = f"{len(queries):,} queries"
-    rankings = rank_all(scorers, queries, setting.catalogue, lambda done: setting.tell(f"{name}: {done:,} of {asked}"))
+    rules = [scorer for scorer in scorers if scorer.name in BASELINES]
+    learned = [scorer for scorer in scorers if scorer not in rules]
+    rankings = rank_all(
+        learned, queries, setting.catalogue, lambda done: setting.tell(f"{name}: {done:,} of {asked}"), rules
+    )
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, own, setting.catalogue, setting.content, *bounds)
     figure = setting.settings.primary

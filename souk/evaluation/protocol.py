@@ -7,6 +7,7 @@ are no sampled negatives: they change the order of models (Krichene and Rendle 2
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,34 +76,59 @@ def rank_all(
     queries: Sequence[Query],
     catalogue: Catalogue,
     tell: Callable[[int], object] = lambda done: None,
+    beside: Sequence[Scorer] = (),
 ) -> list[Ranking]:
     """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it.
 
     Args:
-        scorers: the models.
+        scorers: the models, asked one after the other.
         queries: asked of each.
         catalogue: the items.
         tell: is told now and then how many queries are answered.
+        beside: models that share nothing with the others: a thread of their own asks them meanwhile.
     """
     due, gone = seldom(), ~catalogue.available
-    found = [Ranking(scorer.name, [], [], np.full((len(queries), TOP), -1, np.int64)) for scorer in scorers]
-    for start, batch in _batches(queries, len(catalogue.ids)):
-        kept_out = [np.flatnonzero(gone | catalogue.absent(query)) for query in batch]
-        known = [np.unique(query.history) for query in batch]
-        for scorer, ranking in zip(scorers, found, strict=True):
-            scores = np.array(scorer.score(batch), dtype=np.float32)
-            for row, query in enumerate(batch):
-                line = scores[row]
-                line[query.excluded] = -np.inf
-                line[kept_out[row]] = -np.inf
-                ranks, new = _ranks(line, query.targets, known[row])
-                ranking.ranks.append(ranks)
-                ranking.new_ranks.append(new)
-                first = top(line, TOP)
-                ranking.top[start + row, : len(first)] = first
-        if due():
-            tell(start + len(batch))
+    every = [*scorers, *beside]
+    found = [Ranking(scorer.name, [], [], np.full((len(queries), TOP), -1, np.int64)) for scorer in every]
+    pairs = [*zip(every, found, strict=True)]
+
+    def ask(own: Sequence[tuple[Scorer, Ranking]], part: _Part) -> None:
+        for scorer, ranking in own:
+            part.add(np.array(scorer.score(part.queries), dtype=np.float32), ranking)
+
+    with ThreadPoolExecutor(1) as other:
+        for start, batch in _batches(queries, len(catalogue.ids)):
+            kept_out = [np.flatnonzero(gone | catalogue.absent(query)) for query in batch]
+            part = _Part(start, batch, kept_out, [np.unique(query.history) for query in batch])
+            meanwhile = other.submit(ask, pairs[len(scorers) :], part) if beside else None
+            ask(pairs[: len(scorers)], part)
+            if meanwhile:
+                meanwhile.result()
+            if due():
+                tell(start + len(batch))
     return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Queries that are asked together: from which on, which items each keeps out, and which its user knows."""
+
+    start: int
+    queries: Sequence[Query]
+    kept_out: Sequence[Ints]
+    known: Sequence[Ints]
+
+    def add(self, scores: Floats, ranking: Ranking) -> None:
+        """Takes a model's scores, `[queries, items]`, which are written to."""
+        for row, query in enumerate(self.queries):
+            line = scores[row]
+            line[query.excluded] = -np.inf
+            line[self.kept_out[row]] = -np.inf
+            ranks, new = _ranks(line, query.targets, self.known[row])
+            ranking.ranks.append(ranks)
+            ranking.new_ranks.append(new)
+            first = top(line, TOP)
+            ranking.top[self.start + row, : len(first)] = first
 
 
 def _ranks(scores: Floats, targets: Ints, known: Ints) -> tuple[Floats, Floats]:

@@ -146,6 +146,15 @@ def summed(items: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.ndarra
     return found.astype(np.int64), np.bincount(where, weights, minlength=len(found)).astype(np.float32)
 
 
+def distinct(items: np.ndarray, size: int) -> np.ndarray:
+    """The distinct `items`, ascending: positions below `size`."""
+    if size > 1024 * len(items):  # marking is faster than sorting where the table is not much longer than the list
+        return np.unique(items)
+    there = np.zeros(size, bool)
+    there[items] = True
+    return np.flatnonzero(there)
+
+
 def weights_of(found: np.ndarray, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The weight of each of `wanted` where the ascending `found` hold it, else 0."""
     if not len(found):
