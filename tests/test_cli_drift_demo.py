@@ -1,16 +1,19 @@
 """What the drift demo plants, and what it says where it cannot run."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from souk.cli import main
-from souk.cli.drift_demo import SHIFTED_SHARE, shifted, to_shift
+from souk.cli.drift_demo import SHIFTED_SHARE, _artifacts, shifted, to_shift
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.errors import SoukError
 from souk.release.golden import GoldenRequest
+from souk.release.manifest import write_manifest
 from souk.spec import FeatureSpec
 from souk.state import UserState
+from souk.workspace import Workspace
 
 
 def spec(events=None, users=None):
@@ -65,3 +68,21 @@ def test_without_the_detector_or_a_release_it_says_what_to_do(
     assert "make drift-demo" in capsys.readouterr().err
     assert main(["drift-demo", "--workspace", str(tmp_path), "--souk-drift", "true"]) == 2
     assert "make run" in capsys.readouterr().err
+
+
+def test_features_of_a_later_run_than_the_tables_are_found(tmp_path: Path) -> None:
+    """A change of `build_features` or `split` makes the features again, and takes the tables from the cache."""
+    workspace = Workspace(tmp_path)
+    release = workspace.releases / "shop-0123456789ab"
+    tables = workspace.runs / "training-1" / "ingest" / "tables"
+    features = workspace.runs / "training-2" / "build-features" / "features"
+    for folder in (tables, features, release / "twin"):
+        folder.mkdir(parents=True)
+    (features / "spec.json").write_text(spec().to_json())
+    (features / "windows.json").write_text(json.dumps({"test_start": 7}))
+    (release / "twin/bundle.json").write_text(json.dumps({"trained_until": 7, "spec_hash": spec().hash}))
+    write_manifest(release, release.name, {}, {"data": {"fingerprint": "of the files"}})
+    with pytest.raises(SoukError, match=r"the tables that shop-0123456789ab was made from.*: none\. Make a release"):
+        _artifacts(workspace, release)
+    (tables / "manifest.json").write_text(json.dumps({"fingerprint": "of the files"}))
+    assert _artifacts(workspace, release) == (tables, features)

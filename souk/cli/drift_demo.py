@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     with quiet_loading():
         from souk.release.bundle import Bundle
     bundle = Bundle.load(folder)
-    requests = _requests(workspace, bundle, arguments.requests, random.Random(arguments.seed))
+    requests = _requests(workspace, folder, bundle, arguments.requests, random.Random(arguments.seed))
     feature, category = to_shift(bundle.spec, requests)
     planted = shifted(requests, feature, category)
     place = workspace.root / "drift-demo"
@@ -75,11 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _requests(workspace: Workspace, bundle: Bundle, count: int, draw: random.Random) -> list[GoldenRequest]:
+def _requests(
+    workspace: Workspace, folder: Path, bundle: Bundle, count: int, draw: random.Random
+) -> list[GoldenRequest]:
     """Moments of the test window that the reference does not hold, or all of them where the window is small."""
     from souk.release.reference import REQUESTS, reference_requests
 
-    tables, features = _artifacts(workspace, bundle)
+    tables, features = _artifacts(workspace, folder)
     size = bundle.settings.slate_size
     found = reference_requests(tables, features, bundle.spec, size, 2 * count, skip=REQUESTS)
     if len(found) < FEWEST:
@@ -89,21 +91,16 @@ def _requests(workspace: Workspace, bundle: Bundle, count: int, draw: random.Ran
     return draw.sample(found, min(count, len(found)))
 
 
-def _artifacts(workspace: Workspace, bundle: Bundle) -> tuple[Path, Path]:
-    """The tables and features that the release was made from, among the workspace's runs."""
-    from souk.features.windows import read_windows
+def _artifacts(workspace: Workspace, release: Path) -> tuple[Path, Path]:
+    """The tables and features that the release was made from: of one run, or of two where a later one took the tables
+    from the cache."""
+    from souk.release.runs import artifacts_of
 
-    for spec in sorted(workspace.runs.glob("*/build-features/features/spec.json"), reverse=True):
-        tables = spec.parents[2] / "ingest" / "tables"
-        end = read_windows(spec.with_name("windows.json")).end
-        if (
-            spec.read_text("utf-8") == bundle.spec.to_json()
-            and end == bundle.settings.trained_until
-            and tables.is_dir()
-        ):
-            return tables, spec.parent
-    remedy = "Make the release again in this workspace: make run."
-    raise SoukError(f"the run that made {bundle.name} in {workspace.runs}", "no tables and features of it", remedy)
+    tables, features = artifacts_of(workspace, release)
+    if tables is None or features is None:
+        what = f"the {'tables' if tables is None else 'features'} that {release.name} was made from"
+        raise SoukError(f"{what} in {workspace.runs}", "none", "Make a release in this workspace: make run.")
+    return tables, features
 
 
 def to_shift(spec: FeatureSpec, requests: Sequence[GoldenRequest]) -> tuple[Feature, str]:
