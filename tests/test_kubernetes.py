@@ -1,5 +1,6 @@
 """What a cluster is given is valid, and chart, manifests and kserve/ say the same."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -142,3 +143,20 @@ def test_an_overlay_is_the_chart_with_the_values_of_its_name(overlay: str) -> No
         [kubectl, "kustomize", ROOT / "manifests/overlays" / overlay], check=True, capture_output=True, text=True
     )
     assert by_name(built.stdout) == template("--values", str(ROOT / f"charts/souk/values-{overlay}.yaml"))
+
+
+def test_an_overlay_of_ones_own_is_the_chart_without_a_release_and_with_one(tmp_path: Path) -> None:
+    """As the README of manifests/ writes it: its default names a release that nobody has."""
+    kubectl = require("kubectl", INSTALL)
+    shutil.copytree(ROOT / "manifests", tmp_path, dirs_exist_ok=True)
+    without, named = re.findall(r"```yaml\n(.*?)```", (tmp_path / "README.md").read_text("utf-8"), re.S)
+    mine = tmp_path / "overlays/mine"
+    mine.mkdir()
+    for text, uri in (
+        (without, ""),
+        (without.replace("      $patch: delete\n", named), "pvc://souk-workspace/releases/NAME"),
+    ):
+        (mine / "kustomization.yaml").write_text(text)
+        built = subprocess.run([kubectl, "kustomize", mine], check=True, capture_output=True, text=True)
+        values = ("--values", str(ROOT / "charts/souk/values-local.yaml"), "--set", f"recommender.storageUri={uri}")
+        assert by_name(built.stdout) == template(*values)
