@@ -1,5 +1,5 @@
 """Reads and checks the data as `souk run` would, and trains nothing: which rows are refused and why, what stands out in
-the others, and what the data say where the config leaves it to them. The workspace stays as it is."""
+the others, and what the data say where the config leaves it to them. Of the workspace only the folder `check` changes."""
 
 from __future__ import annotations
 

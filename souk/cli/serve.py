@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "auto is Milvus with --milvus-uri, else by the size of the catalogue (default: %(default)s)",
     )
     parser.add_argument(
-        "--milvus-uri", default="", metavar="URI", help="a Milvus server to search, instead of Milvus Lite"
+        "--milvus-uri", default="", metavar="URI", help="a Milvus server to search, instead of in process"
     )
     parser.add_argument(
         "--redis-uri",
