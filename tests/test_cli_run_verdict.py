@@ -10,6 +10,7 @@ from souk.cli.run import _just_below, _share, _tell_success
 from souk.cli.view import RunView
 from souk.config import DatasetConfig
 from souk.evaluation.verdict import Rule, Verdict
+from souk.publication import BEGUN, LOCK, REGISTRY
 from souk.release.manifest import write_manifest
 from souk.release.pointer import point, refuse
 from souk.workspace import Workspace
@@ -29,6 +30,8 @@ def test_a_rejection_says_what_it_rests_on_and_which_release_stays(
     workspace = Workspace(tmp_path / "workspace")
     (workspace.releases / "small-0123456789ab").mkdir(parents=True)
     workspace.current.symlink_to(workspace.releases / "small-0123456789ab")
+    workspace.feast.mkdir()
+    (workspace.feast / REGISTRY).touch()
     rules = (Rule("beats_champion", lead, {}, "a lead"), *(Rule(name, False, {}, "too much") for name in guardrails))
     (tmp_path / "verdict.json").write_text(Verdict("reject", "small-0123456789ab", rules).to_json(), "utf-8")
     view = RunView(sys.stdout, sys.stderr)
@@ -41,6 +44,29 @@ def test_a_rejection_says_what_it_rests_on_and_which_release_stays(
     assert release.endswith(
         "it has the users of this run's data: build_features published them, or souk users publish does)"
     )
+
+
+@pytest.mark.parametrize("left", ["", BEGUN])
+def test_a_rejection_of_a_release_without_user_states_says_what_brings_them_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], left: str
+) -> None:
+    """No run does, as long as challengers are rejected: the features are in the cache, and `deploy` does not run."""
+    workspace = Workspace(tmp_path / "workspace")
+    (workspace.releases / "small-0123456789ab").mkdir(parents=True)
+    workspace.current.symlink_to(workspace.releases / "small-0123456789ab")
+    workspace.feast.mkdir()
+    for file in (REGISTRY, LOCK, BEGUN) if left else ():
+        (workspace.feast / file).touch()
+    if left:
+        (workspace.feast / BEGUN).write_text("begun 1")
+    view = RunView(sys.stdout, sys.stderr)
+    view.outputs = {"evaluate": {"Output": "reject"}}
+    _tell_success(view, workspace, None, tmp_path / "run.log")
+    _, release, warning, _ = capsys.readouterr().out.splitlines()
+    assert release.endswith("souk items upsert brings newer ones)"), "of users it says nothing"
+    why = "a publication of user states in" if left else "no user states in"
+    assert warning.startswith(f"          WARNING: {why} {workspace.feast}")
+    assert "souk users publish writes the states of the newest run" in warning
 
 
 @pytest.mark.parametrize(

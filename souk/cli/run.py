@@ -23,7 +23,7 @@ from souk.errors import SoukError, shown
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
 from souk.index.place import free_place
 from souk.metrics import LEAST_USERS
-from souk.release.condition import condition
+from souk.release.condition import condition, without_states
 from souk.release.pointer import rolled_back
 from souk.workspace import Workspace
 
@@ -35,11 +35,12 @@ MEANING = {
     "not_comparable": "no common window to compare on with the one that is served; nothing was deployed",
 }
 ALLOWED = " (what is allowed: section evaluate of the config, docs/evaluation.md); nothing was deployed"
-BEFORE = (
-    " (the one from before this run; it has the items of then: souk items upsert brings newer ones. Where its features "
-    "are those of this run, it has the users of this run's data: build_features published them, or souk users publish "
-    "does)"
+BEFORE = " (the one from before this run; it has the items of then: souk items upsert brings newer ones{})"
+USERS = (
+    ". Where its features are those of this run, it has the users of this run's data: build_features published them, "
+    "or souk users publish does"
 )
+NO_USERS = "WARNING: {}: who is not in them is an unknown user. souk users publish writes the states of the newest run"
 CLUSTER = "where the section rollout changed, `souk deploy --config FILE --release {}` brings that to the cluster"
 EQUAL = "an equal model is not promoted: who trains anew each week, and wants it, sets evaluate.margin below 0"
 FINEST = 0.0001  # the least that is told of such a margin
@@ -200,7 +201,11 @@ def _tell_success(
     served = workspace.current_release()
     if verdict == "unchanged" and cluster:
         print(f"          {CLUSTER.format(served)}")
-    print(f"release   {served or 'none yet'}{BEFORE if served and served != packaged else ''}")
+    gone = without_states(workspace) if served else ""
+    before = BEFORE.format("" if gone else USERS) if served not in ("", packaged) else ""
+    print(f"release   {served or 'none yet'}{before}")
+    if gone:
+        print(f"          {NO_USERS.format(gone)}")
     for head, why in _not_learned(view).items():
         print(f"          {head} is not learned in {packaged}: {why}")
     if report:
