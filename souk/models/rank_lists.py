@@ -82,13 +82,13 @@ class RankLists:
     def _drawn(self, rows: np.ndarray, negatives: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Columns of some of the taken and of some of the rest, drawn evenly, and whether each counts.
 
-        Both `[rows, POSITIVES + negatives]`; where a list lacks one kind, the other fills up, and counts once.
+        Both `[rows, POSITIVES + negatives]`; where a list lacks one kind, the other fills up, as evenly, and counts once.
         """
         allowed, positive = self.allowed[rows], self.positive[rows] > 0
         drawn = []
         for kind, count in ((positive, POSITIVES), (allowed & ~positive, negatives)):
-            keys = np.where(kind, random.random(kind.shape, np.float32), 2.0)
-            drawn.append(np.argpartition(keys, count - 1, axis=1)[:, :count])
+            draw = random.random(kind.shape, np.float32)
+            drawn.append(np.argpartition(np.where(kind, draw, 1 + draw), count - 1, axis=1)[:, :count])
         columns = np.sort(np.concatenate(drawn, axis=1), axis=1)
         counts = np.ones(columns.shape, bool)
         counts[:, 1:] = columns[:, 1:] != columns[:, :-1]
