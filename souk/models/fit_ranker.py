@@ -88,7 +88,7 @@ def fit_ranker(
     fit = _Fit(model, lists, catalogue, config, report, (fitted, held_out), checkpoints)
     moments = held_out[lists.examples.first[held_out]]
     compared = {"retrieval_ndcg@10": ndcg(retrieval_order(lists.examples, moments), lists.examples, moments)}
-    report(f"retrieval order: ndcg@10 {compared['retrieval_ndcg@10']:.4f} on held-out users")
+    report(f"the candidates as retrieved: ndcg@10 {compared['retrieval_ndcg@10']:.4f} on held-out users")
     if continued:
         compared["previous_ndcg@10"] = fit.history[0]["ndcg@10"]
         report(f"ranker of before: ndcg@10 {compared['previous_ndcg@10']:.4f} on held-out users")

@@ -82,7 +82,7 @@ class RankLists:
     def _drawn(self, rows: np.ndarray, negatives: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Columns of some of the taken and of some of the rest, drawn evenly, and whether each counts.
 
-        Both `[rows, POSITIVES + negatives]`; where a list lacks one kind, the other fills up, as evenly, and counts once.
+        Both `[rows, POSITIVES + negatives]`; where a list lacks one kind, others fill up, as evenly, and count once.
         """
         allowed, positive = self.allowed[rows], self.positive[rows] > 0
         drawn = []

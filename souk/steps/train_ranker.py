@@ -69,9 +69,10 @@ def train_ranker(
 
     Returns:
         the number of the `judgement` whose weights were kept (0: the start), and on held-out users: `ndcg@10` of the
-        engaged head, `retrieval_ndcg@10`, `previous_ndcg@10` where it continues, `slate_ndcg@10` under the weights
-        of `objectives`, `slate_satisfied_ndcg@10` of what satisfied, `satisfied_ndcg@10` of it without weight of
-        satisfaction, both also of each further objective, and `auc`, `log_loss` and `ece` of each head.
+        engaged head, `retrieval_ndcg@10` of the candidates as retrieved, `previous_ndcg@10` where it continues,
+        `slate_ndcg@10` under the weights of `objectives`, `slate_satisfied_ndcg@10` of what satisfied,
+        `satisfied_ndcg@10` of it without weight of satisfaction, both also of each further objective, and `auc`,
+        `log_loss` and `ece` of each head.
     """
     settings: TrainRanker = parse_step_config("train_ranker", config).train_ranker
     if window not in WINDOWS:
