@@ -1,5 +1,6 @@
 """Reads and checks the data as `souk run` would, and trains nothing: which rows are refused and why, what stands out in
-the others, and what the data say where the config leaves it to them. Of the workspace only the folder `check` changes."""
+the others, and what the data say where the config leaves it to them. Of the workspace only its folder `check`
+changes."""
 
 from __future__ import annotations
 
