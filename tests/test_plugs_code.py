@@ -1,6 +1,9 @@
 """What the source of a class of one's own is part of: the keys of the steps that ask it, and a release's name."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +51,23 @@ def test_a_package_that_cannot_be_imported_here_has_no_source(tmp_path, monkeypa
     (tmp_path / "own_broken_of_shop" / "mine.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert code_of("own_broken_of_shop.mine:Mine") == ""
+
+
+@pytest.mark.parametrize(("safe", "named", "found"), [("1", True, True), ("", True, True), ("", False, False)])
+def test_a_check_looks_where_the_command_runs_only_if_pythonpath_names_it(tmp_path, safe, named, found):
+    """With PYTHONSAFEPATH, as steps have it, nothing stands before the folders of PYTHONPATH."""
+    text = "from souk.plugs import Retriever\nclass Mine(Retriever):\n    def retrieve(self, *given): ...\n"
+    (tmp_path / "own_here_of_shop.py").write_text(text)
+    (tmp_path / "shop.yaml").write_text(CONFIG + "retrievers: {mine: 'own_here_of_shop:Mine'}\n")
+    code = (
+        "from souk.config import load_config; from souk.cli.check import _check_classes; "
+        "_check_classes(load_config('shop.yaml'))"
+    )
+    souk = str(Path(__file__).parents[1])
+    places = os.pathsep.join([str(tmp_path), souk] if named else [souk])
+    environment = os.environ | {"PYTHONPATH": places, "PYTHONSAFEPATH": safe}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode == 0) == found and ("No module named 'own_here_of_shop'" in done.stderr) != found, done
 
 
 def test_a_changed_class_reruns_the_steps_that_ask_it(package, monkeypatch):

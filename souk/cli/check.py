@@ -105,7 +105,8 @@ def _check(config: DatasetConfig, path: Path, workspace: Workspace, scratch: Pat
 def _check_classes(config: DatasetConfig) -> None:
     """Imports the classes of one's own as a run's steps and servers do, which do not look where the command runs."""
     before = list(sys.path)
-    if sys.path and sys.path[0] in ("", os.getcwd()):  # `python -m` puts it before those of PYTHONPATH and the packages
+    # `python -m` puts it before those of PYTHONPATH and the packages, unless PYTHONSAFEPATH is set.
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
     try:
         for own in config.retrievers.values():
