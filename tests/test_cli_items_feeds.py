@@ -222,13 +222,14 @@ def test_bytes_of_parquet_that_are_no_text(shop, capsys):
         '{"item_id": "2", "image": [0.1, NaN]}',
         '{"item_id": "2", "price": Infinity}',
         '{"item_id": "2", "price": 1e999}',
+        f'{{"item_id": "2", "title": {"[" * 600}"x"{"]" * 600}}}',
         f'{{"item_id": "2", "title": {"[" * 2000}"x"{"]" * 2000}}}',
         f'{{"item_id": "2", "title": "{"x" * (ROW_BYTES + 1)}"}}',
         '{"item_id": "2", "title": "x',
         "[2]",
         "2",
     ],
-    ids=["nan", "infinity", "beyond", "deep", "large", "torn", "list", "number"],
+    ids=["nan", "infinity", "beyond", "deep", "deeper", "large", "torn", "list", "number"],
 )
 @pytest.mark.parametrize("items", ["", "path: i.csv"])
 def test_a_bad_line_costs_no_other_one(shop, capsys, row, items):
