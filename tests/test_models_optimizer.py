@@ -1,11 +1,18 @@
 """AdamW of rows: that of Keras where every row is looked up, and rows that are not looked up stand still."""
 
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_callbacks
 
+from souk.models.fit_towers import TowerFit
 from souk.models.optimizer import CLIP, RowAdamW
+from souk.schema import FOREVER
+from tests.models_fixtures import cycle_market
+from tests.towers_fixtures import CONFIG, Market
 
 START = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 WANTED = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
@@ -101,3 +108,57 @@ def test_a_table_that_is_looked_up_in_two_places_has_the_sum_of_both_gradients()
             loss = tf.reduce_sum((weights - WANTED) ** 2) + tf.reduce_sum(weights[1] ** 2 + 2 * weights[3] ** 2)
         whole.apply_gradients([(tape.gradient(loss, weights), theirs)])
     np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def ops_of(sizes, work):
+    """How many operations `work` is, and by type, how many of them give something of one of these sizes.
+
+    A variable that is read is not copied.
+    """
+    every = Counter()
+
+    def note(kind, inputs, attributes, outputs, name=None, graph=None):
+        whole = any(size in output.shape.as_list() for output in outputs or () for size in sizes)
+        every[kind, whole and kind != "ReadVariableOp"] += 1
+
+    op_callbacks.add_op_callback(note)
+    try:
+        work()
+    finally:
+        op_callbacks.remove_op_callback(note)
+    return sum(every.values()), {kind: count for (kind, whole), count in every.items() if whole}
+
+
+def test_a_step_computes_nothing_of_the_rows_that_are_not_looked_up():
+    """A table of a million rows of which three are looked up: what is computed is of these."""
+    rows = 1_000_000
+    variable = keras.Variable(np.zeros((rows, 2), np.float32))
+    optimizer = RowAdamW([variable], weight_decay=0.1)
+
+    def looked_up():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(tf.gather(variable.value, [1, 7, 7]) - 1))
+        return tape.gradient(loss, variable.value)
+
+    optimizer.apply([looked_up()])  # which makes the moments
+    every, whole = ops_of([rows], lambda: optimizer.apply([looked_up()]))
+    assert every > 20 and not whole
+    _, whole = ops_of([rows], lambda: optimizer.apply([tf.convert_to_tensor(looked_up())]))
+    assert sum(whole.values()) > 5, "as it is with a dense gradient"
+
+
+@pytest.mark.slow
+def test_a_step_of_the_towers_computes_nothing_of_the_whole_catalogue(tmp_path):
+    """Look-ups, sample, loss, gradients and moves, one operation at a time."""
+    items = 499
+    market = Market(tmp_path, *cycle_market(users=20, items=items))
+    model = market.towers()
+    fit = TowerFit(model, market.sequences, market.catalogue, CONFIG)
+    fit._known.assign(np.arange(items))
+    fit._frequency.assign(np.full(items, 1 / items))
+    batch = next(iter(market.sequences.batches(CONFIG.batch_rows, 0, FOREVER)))
+    fit._train(batch)
+    sizes = {items, *(v.shape[0] for v in model.weights if v.shape and v.shape[0] >= items)}
+    assert len(sizes) > 1, "a table has rows for what is missing or unknown, too"
+    every, whole = ops_of(sizes, lambda: fit._train(batch))
+    assert every > 500 and not whole
