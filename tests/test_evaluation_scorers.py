@@ -208,6 +208,55 @@ def test_a_model_that_fails_is_not_judged_by_its_fallback(scored, shop):
         slates.score(queries)
 
 
+class Clocked:
+    """A model that takes its seconds by a clock of the test's own."""
+
+    def __init__(self, model, clock, seconds):
+        self._model, self._clock, self._seconds = model, clock, seconds
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def _take(self):
+        self._clock[0] += self._seconds
+
+    def probabilities(self, *given):
+        self._take()
+        return self._model.probabilities(*given)
+
+    def vectors(self, *given):
+        self._take()
+        return self._model.vectors(*given)
+
+
+def test_what_a_request_costs_is_the_time_of_its_own_path_and_the_weights_of_its_models(scored, shop, monkeypatch):
+    """The scores of the whole catalogue, which no server computes, are not of it."""
+    from souk.evaluation.twins import Slates, Towers, weight_bytes
+
+    queries, catalogue, known, _ = scored
+    bundle, clock = known.bundle, [0.0]
+    towers = Towers("two_tower", bundle, catalogue, bundle.spec).load()
+    slates = Slates("slate", towers, shop.features).load()
+    folders = (bundle.query_tower, bundle.item_tower, bundle.ranker)
+    expected = sum(map(weight_bytes, folders))
+    assert expected > 0 and slates.cost.measure() == {"bytes": expected, "calls": 0, "milliseconds": None}
+    slates.score(queries)
+    assert slates.cost.measure()["calls"] == 1 and slates.cost.measure()["milliseconds"] > 0
+    slates = Slates("slate", towers, shop.features).load()
+    slates.cost._clock = lambda: clock[0]
+    towers._tower = Clocked(towers._tower, clock, 100.0)
+    slates._recommender.ranker = Clocked(slates._recommender.ranker, clock, 0.18)
+    monkeypatch.setattr("souk.evaluation.twins.BATCH", 20)
+    assert len(queries) == 29
+    slates.score(list(queries))
+    assert clock[0] > 200, "the catalogue was scored meanwhile"
+    assert slates.cost.measure() == {
+        "bytes": expected,
+        "calls": 2,
+        "milliseconds": pytest.approx(1000 * (0.18 / 20 + 0.18 / 9) / 2),
+    }
+
+
 def test_slates_know_what_everybody_engaged_with_before_each_query(scored, shop):
     """Also what came after the boundary; under the frozen protocol, whose time that is, nothing of it."""
     queries, _, towers, slates = scored

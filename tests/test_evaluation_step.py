@@ -156,6 +156,20 @@ def test_challenger_against_champion(shop, challenger, champion, expected):
         assert values["slate_ndcg@10"] == values["champion_ndcg@10"]
 
 
+def test_what_the_models_cost_is_measured_of_both_and_judged(shop, monkeypatch):
+    """By more calls than `latency` asks for: a shop as small has few."""
+    monkeypatch.setattr("souk.evaluation.twins.BATCH", 16)
+    own = Evaluate(bootstrap=100, latency=1e6, size=0.01)
+    _, _, out = shop.evaluate("good", shop.release("bad"), own)
+    cost = metrics_of(out)["cost"]
+    queries = [protocol["queries"] for protocol in metrics_of(out)["protocols"].values()]
+    assert cost["slate"]["bytes"] == cost["champion"]["bytes"] > 0
+    assert cost["slate"]["calls"] == cost["champion"]["calls"] == sum(-(-number // 16) for number in queries)
+    assert cost["slate"]["milliseconds"] > 0 and cost["champion"]["milliseconds"] > 0
+    rules = {rule["name"]: rule for rule in json.loads((out / "evaluation" / "verdict.json").read_text())["rules"]}
+    assert [rules[name]["passed"] and not rules[name]["skipped"] for name in ("latency", "size")] == [True, True]
+
+
 def test_an_equal_one_passes_where_that_is_asked(shop):
     verdict, _, _ = shop.evaluate("equal", shop.release("good"), Evaluate(bootstrap=200, margin=-0.01))
     assert verdict == "promote"
