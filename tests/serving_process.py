@@ -18,6 +18,7 @@ from typing import Any
 
 V1 = "/v1/models/souk:predict"
 V2 = "/v2/models/souk/infer"
+SECONDS = 240  # that an answer may take: a server on a busy machine reads its item tower for a minute and more
 JSON = {"content-type": "application/json"}
 
 
@@ -39,7 +40,7 @@ class ServerProcess:
         self, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None, method: str = "POST"
     ) -> tuple[int, bytes]:
         """Status and body of one call."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

@@ -1,6 +1,7 @@
 """What is seen of a real server: the time of each stage, traces across processes, and logs without a value."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -12,18 +13,22 @@ from types import SimpleNamespace
 import grpc
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from souk.candidates import SHARES
 from souk.errors import SoukError
 from souk.serving.dependency import Unavailable
 from souk.serving.logs import JsonLines
 from souk.serving.protocol.rpc import CountedCalls
+from souk.serving.protocol.spans import Spans
 from souk.serving.protocol.tracing import Untraced, asked_for, opened
 from souk.stages import Stage, heard, staged
 from tests.otlp_collector import collecting
-from tests.serving_bodies import ANN_USER, message
+from tests.serving_bodies import ANN_USER, contents, message, tensor
 from tests.serving_fixtures import NOW, write_workspace
-from tests.serving_process import JSON, V1, serving
+from tests.serving_process import JSON, V1, V2, serving
 
 BEFORE, PARENT = "ab" * 16, "cd" * 8
 TRACEPARENT = f"00-{BEFORE}-{PARENT}-01"
@@ -104,6 +109,18 @@ def test_an_error_of_the_code_is_told_by_its_type_and_one_of_the_outside_by_its_
     assert SECRET not in told and json.loads(told)["error"] == "ValueError" and json.loads(told)["where"]
 
 
+@pytest.mark.parametrize(("code", "status"), [("INVALID_ARGUMENT", "UNSET"), ("INTERNAL", "ERROR")])
+def test_a_call_that_raises_leaves_its_code_in_its_span_and_nothing_of_what_the_error_says(code, status):
+    provider, kept = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    with contextlib.suppress(ValueError), Spans(provider).call("grpc ModelInfer", {}) as call:
+        call.set(code)
+        raise ValueError(SECRET)
+    (span,) = kept.get_finished_spans()
+    assert span.attributes == {"rpc.grpc.status": code} and span.status.status_code.name == status
+    assert span.events == () and span.status.description is None
+
+
 @pytest.fixture(scope="module")
 def collector():
     with collecting() as running:
@@ -179,32 +196,73 @@ def test_a_trace_goes_on_through_the_server_and_has_its_stages(server, collector
     assert {each["service.name"] for each in collector.resources} == {"shop-recommender"}
 
 
+class Traced:
+    """Calls, each with a trace of its own."""
+
+    def __init__(self, server, collector):
+        self._server, self._collector, self._traces = server, collector, []
+
+    def _header(self):
+        self._traces.append(f"{0x5EC7E7:024x}{len(self._traces):08x}")
+        return TRACEPARENT.replace(BEFORE, self._traces[-1])
+
+    def rest(self, path, body):
+        text = body if isinstance(body, str) else json.dumps(body)
+        status, answer = self._server.call(path, text, {**JSON, "traceparent": self._header()})
+        return status, json.loads(answer)
+
+    def grpc(self, *inputs):
+        with grpc.insecure_channel(f"127.0.0.1:{self._server.grpc}") as channel:
+            sent = (("traceparent", self._header()),)
+            return rpc.GRPCInferenceServiceStub(channel).ModelInfer(message(*inputs), metadata=sent)
+
+    def come(self):
+        """Waits for the spans of all calls. They come in the order in which they end: those of stages may end just
+        after the call's, but before that of a later one."""
+        assert self.rest(V1, {"instances": [{"user_id": "ann", "timestamp": NOW}]})[0] == 200
+        whole = {"POST v1", "POST v2", "POST items", "POST events", "POST explain", "grpc ModelInfer"}
+        until(lambda: all(whole & self._collector.of(trace).keys() for trace in self._traces))
+        return len(self._traces)
+
+
 @pytest.mark.slow
 def test_no_value_of_a_request_is_in_a_log_or_a_span(server, collector, log):
-    seen = len(collector.spans)
-    event = {"item_id": SECRET, "event_type": "click", "timestamp": NOW - 5, "context": {"device": SECRET}}
-    fields = {"user_id": SECRET, "timestamp": NOW, "context": {"device": SECRET}, "events": [event]}
-    slates = server.slates({**fields, "exclude": [SECRET], "filter": {"category": SECRET}})
-    bodies = [
+    traced = Traced(server, collector)
+    past = {"item_id": SECRET, "event_type": "click", "timestamp": NOW - 5, "context": {"device": SECRET}}
+    fields = {"user_id": SECRET, "timestamp": NOW, "context": {"device": SECRET}, "events": [past]}
+    more = {"exclude": [SECRET], "filter": {"category": SECRET}}
+    status, answer = traced.rest(V1, {"instances": [{**fields, **more}]})
+    assert status == 200
+    for body in (
         {"instances": [{**fields, "k": SECRET}]},
         {"instances": [{SECRET: 1}]},
         {"instances": [{**fields, "context": {SECRET: SECRET}}]},
-    ]
-    assert [server.call(V1, json.dumps(body), JSON)[0] for body in bodies] == [400, 400, 400]
-    assert server.call(V1, f'{{"instances": [{{"user_id": "{SECRET}"', JSON)[0] == 400
-    for path, body in (
-        ("/v1/events", {"event_id": SECRET, "user_id": SECRET, "item_id": SECRET, "event_type": "x", "timestamp": 1}),
-        ("/v1/items:upsert", {"items": [{"item_id": SECRET, "price": SECRET}]}),
-        ("/v1/models/souk:explain", {"instances": [{**fields, "item_id": SECRET}]}),
+        f'{{"instances": [{{"user_id": "{SECRET}"',
     ):
-        server.call(path, json.dumps(body), JSON)
-    until(lambda: len(collector.spans) > seen + 6)
+        assert traced.rest(V1, body)[0] == 400
+    assert traced.rest(V2, {"inputs": [tensor("user_id", "BYTES", [SECRET])]})[0] == 200
+    assert traced.rest(V2, {"inputs": [tensor("user_id", SECRET, [SECRET])]})[0] == 400
+    assert traced.grpc(contents("user_id", "BYTES", [1], bytes_contents=[SECRET.encode()])).outputs
+    with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
+        traced.grpc(contents(SECRET, "BYTES", [1], bytes_contents=[SECRET.encode()]))
+    done = dict.fromkeys(("event_id", "user_id", "item_id", "device"), SECRET)
+    done |= {"event_type": "click", "timestamp": time.time_ns() // 1_000_000 - 1}
+    for path, good, bad in (
+        ("/v1/items:upsert", {"items": [{"item_id": "g1-05", "title": SECRET}]}, {"items": SECRET}),
+        ("/v1/events", done, {**done, "event_type": SECRET}),
+    ):
+        taken, refused = traced.rest(path, good), traced.rest(path, bad)
+        assert (taken[0], refused[0]) == (200, 400), (taken, refused)
+        assert taken[1].get("accepted", 1) == 1 and not taken[1].get("refused")
+    assert traced.rest("/v1/items:upsert", {"items": [{"item_id": SECRET, "price": SECRET}]})[1]["refused"]
+    assert traced.rest("/v1/models/souk:explain", {"instances": [{**fields, "item_id": SECRET}]})[0] == 400
+    assert traced.come() == 16
     text = log.read_text()
-    assert SECRET not in text and not any(SECRET in str(span) for span in collector.spans)
+    assert SECRET not in text and not any(SECRET in str(span) for span in list(collector.spans))
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    (told,) = [line for line in lines if line.get("request_id") == slates[0]["request_id"]]
+    (told,) = [line for line in lines if line.get("request_id") == answer["predictions"][0]["request_id"]]
     assert told["message"] == "answered" and told["code"] == "200" and told["protocol"] == "v1"
-    assert {span.trace_id.hex() for span in collector.spans} >= {told["trace_id"]}
+    assert {span.trace_id.hex() for span in list(collector.spans)} >= {told["trace_id"]}
     assert [line for line in text.splitlines() if not line.startswith("{")] == []
 
 

@@ -74,7 +74,9 @@ class Spans:
         own: list[str] = []
         token = _own.set(own)
         try:
-            with self._tracer.start_as_current_span(name, context=parent, kind=SpanKind.SERVER) as span:
+            # What an error says may quote the request; its code is set, and the log has its type.
+            silent = {"record_exception": False, "set_status_on_exception": False}
+            with self._tracer.start_as_current_span(name, parent, SpanKind.SERVER, **silent) as span:
                 yield _Status(span)
         finally:
             _own.reset(token)
