@@ -258,6 +258,7 @@ def test_a_server_shows_what_another_process_was_told(tmp_path):
         assert status == 200 and json.loads(body)["accepted"] == len(rows), body
 
     with serving(workspace.root, tmp_path / "one.log") as one, serving(workspace.root, tmp_path / "other.log") as other:
+        began = time.monotonic()
         tell(one, DEAR)
         until(lambda: "new" in items(other))
         assert items(other)["new"]["title"] == "Gilded boots"
@@ -271,6 +272,7 @@ def test_a_server_shows_what_another_process_was_told(tmp_path):
         until(lambda: best in items(one))
         assert one.metric('souk_followed_items_total{outcome="taken"}') == 2.0
         assert other.metric("souk_item_lag_seconds_count") == 2.0
+        assert 0 < other.metric("souk_item_lag_seconds_sum") < time.monotonic() - began, "of two waits"
 
 
 @pytest.mark.slow

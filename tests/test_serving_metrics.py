@@ -14,6 +14,7 @@ from souk.serving.dependency import Dependency, Unavailable
 from souk.serving.events.live import Loaded
 from souk.serving.items.ends import Waiting
 from souk.serving.items.live import Replayed
+from souk.serving.items.outcomes import Followed
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.metrics import (
     RELEASES,
@@ -26,6 +27,7 @@ from souk.serving.metrics import (
 )
 from souk.serving.recall_probe import K, RecallProbe
 from souk.serving.retrieval import ASKED, Retrieval
+from souk.serving.server import ITEM_SECONDS
 from souk.serving.slate import Slate
 from tests.serving_fixtures import NOW
 
@@ -93,6 +95,17 @@ def test_an_index_is_probed_among_what_can_be_shown_at_the_moment(remote, monkey
 def test_without_an_answer_of_an_index_there_is_no_recall(index_of):
     probe = probe_of(answering(index_of))
     assert math.isnan(probe.recall) and probe.looks == 0
+
+
+def test_what_another_server_was_told_took_from_its_time_to_now_in_seconds():
+    registry = CollectorRegistry()
+    ServingMetrics(registry).followed(Followed((NOW - 2_500, NOW - 6_000, NOW + 9), NOW, 1, 0, 2))
+    lines = generate_latest(registry).decode().splitlines()
+    assert {"souk_item_lag_seconds_count 3.0", "souk_item_lag_seconds_sum 8.5"} <= set(lines)
+    assert 'souk_item_lag_seconds_bucket{le="5.0"} 2.0' in lines
+    assert ITEM_SECONDS <= 1.0, "of the five in which others know an item: a busy machine has time"
+    for outcome, count in (("taken", 3.0), ("older", 1.0), ("unknown", 0.0), ("refused", 2.0)):
+        assert f'souk_followed_items_total{{outcome="{outcome}"}} {count}' in lines
 
 
 def test_slates_are_counted_by_release_of_the_last_releases_only():

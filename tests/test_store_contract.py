@@ -143,8 +143,11 @@ class PublishedContract(StoreContract):
         FeastStore(place[0], SPEC).write([state("dora")], NOW)
         for limit, now, stale in ((60_000, 59_000, False), (60_000, 62_000, True), (0, 10**12, False)):
             reader = FeastStore(place[0], SPEC, Access(stale_ms=limit), lambda now=now: NOW + now)
+            ages = []
+            reader.aged = ages.append
             assert repr(reader.read(["dora"])) == repr([state("dora")])
             assert reader.read(["dora"])[0].stale == stale
+            assert ages == pytest.approx([now / 1000] * 2, abs=1.001), "seconds; a store may keep whole ones"
 
     def test_the_last_of_many_reads_asks_for_what_the_first_one_did(self, place):
         """Feast's Redis store adds to the list of what it is asked for."""
