@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from souk.config import STEP_KEYS, STEP_SECTIONS, TrainRanker, load_config, parse_config, parse_step_config
 from souk.errors import SoukError
 from tests.config_fixtures import HOMES, MINIMAL, SPLIT
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def test_matches_are_the_datas_or_given():
@@ -34,6 +37,15 @@ def test_the_minimal_config_has_working_defaults():
     assert config.repeat.rule == "always"
     assert config.ingest.quarantine_threshold == 0.05
     assert config.load_index.recall_bar == 0.95
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_setting_of_a_model_is_chosen_by_hand_for_a_data_set(path):
+    config = load_config(path)
+    for name in ("build_features", "train_two_tower", "load_index", "train_ranker", "rerank", "evaluate"):
+        section = getattr(config, name)
+        assert section == type(section)(), f"{path.name} has {name}: defaults come from the data"
+    assert config.retrievers == {} and config.ranker is None
 
 
 def test_a_small_slate_needs_no_word_about_re_ranking():

@@ -103,7 +103,9 @@ def test_the_servers_impression_log_recovers_the_value_of_other_policies(tmp_pat
         for _ in range(CALLS):
             users = rng.choice(["ann", "bob", "cho"], SIZE)
             for slate in server.slates(*({"user_id": user, "k": K, "timestamp": NOW} for user in users.tolist())):
-                told[slate["request_id"]] = [item["propensity"] for item in slate["items"]]
+                told[slate["request_id"]] = [
+                    (item["item_id"], item["source"], float(np.float32(item["propensity"]))) for item in slate["items"]
+                ]
         assert server.stop() == 0
     recommender = Recommender.load(Bundle.load(workspace.served_folder()), None, None)
     lists = {}
@@ -113,9 +115,9 @@ def test_the_servers_impression_log_recovers_the_value_of_other_policies(tmp_pat
         lists[state.user_id] = [ranked[place::PLACES][:POOL] for place in range(PLACES)]
     rows = [row for file in workspace.impressions.rglob("*.parquet") for row in pq.read_table(file).to_pylist()]
     assert len(rows) == CALLS * SIZE and all(row["propensities"][:TOP] == [1.0] * TOP for row in rows)
-    assert {row["request_id"]: row["propensities"] for row in rows} == {
-        request: np.float32(given).tolist() for request, given in told.items()
-    }, "the answers say what the log does"
+    columns = ("items", "sources", "propensities")
+    logged = {row["request_id"]: list(zip(*(row[name] for name in columns), strict=True)) for row in rows}
+    assert logged == told, "the answers say what the log does"
     chance = {item: price / 200 for item, price in PRICES.items()}  # of a click: the truth
     shown = [[row["items"][TOP + place] for place in range(PLACES)] for row in rows]
     clicks = rng.random((len(rows), PLACES)) < np.array([[chance[item] for item in line] for line in shown])

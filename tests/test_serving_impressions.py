@@ -24,7 +24,9 @@ NOON = int(datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp() * 1000)
 
 def slate(number=0, items=2, degraded=()):
     ranked = tuple(
-        SlateItem(f"i{n}", "", 1.0 / (n + 1), {"engaged": 0.5, "satisfied": 0.25} if n else {}, "two_tower", n)
+        SlateItem(
+            f"i{n}", "", 1.0 / (n + 1), {"engaged": 0.5, "satisfied": 0.25} if n else {}, f"source{n}", n, 1 / (n + 1)
+        )
         for n in range(items)
     )
     features = {"user_id": "ann", "user_age": math.nan, "query_hour": 7, "context_tags": ["a"]}
@@ -70,8 +72,8 @@ def test_a_record_is_the_slate(folder):
             "scores": [1.0, 0.5],
             "engaged": [None, 0.5],
             "satisfied": [None, 0.25],
-            "sources": ["two_tower", "two_tower"],
-            "propensities": [1.0, 1.0],
+            "sources": ["source0", "source1"],
+            "propensities": [1.0, 0.5],
             "features": '{"user_age":null,"query_hour":7,"context_tags":["a"]}',
             "request": None,
         }
