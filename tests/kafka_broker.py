@@ -5,22 +5,16 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import uuid
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.requirements import TOOLS, absent, require
 
 JARS = TOOLS.parent / "kafka"  # where `make tools` puts the jars
 SECONDS = 90
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class KafkaBroker:

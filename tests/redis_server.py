@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.requirements import require
 
 INSTALL = "apt-get install -y redis-server"
@@ -28,9 +29,7 @@ class RedisServer:
     def __init__(self, folder: Path, *words: str) -> None:
         self._program = require("redis-server", INSTALL)
         self._folder, self._words = folder, words
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.uri = f"redis://127.0.0.1:{self.port}/1"
         self.process: subprocess.Popen[bytes] | None = None
 

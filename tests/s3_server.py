@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from tests.ports import free_port
 
 SECONDS = 60
 
@@ -27,9 +28,7 @@ class S3Server:
     bucket = "s3://souk-bucket"
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._url = f"http://127.0.0.1:{self.port}"
         with (folder / "s3.log").open("ab") as log:
             words = ["-m", "moto.server", "--host", "127.0.0.1", "--port", str(self.port)]
