@@ -6,12 +6,12 @@ import os
 import random
 import stat
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 
 from souk.serving.items import lines
-from souk.serving.items.log import WAIT_SECONDS, ItemLog
+from souk.serving.items.log import AGAIN_SECONDS, PAUSE_SECONDS, WAIT_SECONDS, ItemLog
 from souk.serving.items.replay import replay
 from tests.full_disk import largest_file
 
@@ -138,19 +138,23 @@ def held(log):
         yield other
 
 
-def test_nobody_waits_for_long_for_who_holds_the_log(log):
+def test_nobody_waits_for_long_for_who_holds_the_log(log, monkeypatch):
     log.append([{"item_id": "a", "price": n} for n in range(9)], [False] * 9, 1)
+    slept = [0.0]  # the clock stands still but for the waits
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr("souk.serving.items.log.time", clock)
     fresh, took = ItemLog(log._path), []
     tries = [lambda: log.append([{"item_id": "b"}], [True], 2), lambda: log.settle(["a"], 2), log.thin, fresh.news]
     with held(log):
         for each in tries:
-            began = time.monotonic()
+            began = sum(slept)
             with pytest.raises(TimeoutError, match="holds its lock for too long") as told:
                 each()
-            took.append(time.monotonic() - began)
+            took.append(sum(slept) - began)
         assert log.news().logged.rows == (), "a look without news needs no lock"
     assert told.value.filename == str(log._path)
-    assert min(took[0], took[3]) >= WAIT_SECONDS > max(took[1:3]), "who waited in vain tries for a moment"
+    expected = [WAIT_SECONDS, AGAIN_SECONDS, AGAIN_SECONDS, WAIT_SECONDS]
+    assert took == pytest.approx(expected, abs=2 * PAUSE_SECONDS), "who waited in vain tries for a moment"
     assert log.append([{"item_id": "b"}], [True], 2) is None and not log._in_vain
     assert len(fresh.news().logged.rows) == 10
 
