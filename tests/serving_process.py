@@ -18,6 +18,8 @@ from typing import Any
 
 V1 = "/v1/models/souk:predict"
 V2 = "/v2/models/souk/infer"
+PLAIN = ("-m", "souk.cli")
+PATIENT = ("-m", "tests.patient")  # for tests of which no answer may lack a part, however slow the machine
 SECONDS = 240  # that an answer may take: a server on a busy machine reads its item tower for a minute and more
 JSON = {"content-type": "application/json"}
 
@@ -64,20 +66,24 @@ class ServerProcess:
         return self.process.wait(60)
 
 
-def command(workspace: Path, *words: str) -> list[str]:
+def command(workspace: Path, *words: str, program: tuple[str, ...] = PLAIN) -> list[str]:
     """`souk serve` on free ports, with time for a busy machine, and without a cache that would hide a fault."""
     ports = ["--http-port", "0", "--grpc-port", "0", "--timeout-ms", "20000"]
     ports += ["--user-cache-seconds", "0", "--slate-cache-seconds", "0"]
-    return [sys.executable, "-m", "souk.cli", "serve", "--workspace", str(workspace), *ports, *words]
+    return [sys.executable, *program, "serve", "--workspace", str(workspace), *ports, *words]
 
 
 @contextlib.contextmanager
-def serving(workspace: Path, log: Path, *words: str) -> Iterator[ServerProcess]:
+def serving(workspace: Path, log: Path, *words: str, program: tuple[str, ...] = PLAIN) -> Iterator[ServerProcess]:
     """A server that answers; it is killed at the end if it still runs."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log.open("w") as errors:
         process = subprocess.Popen(
-            command(workspace, *words), stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+            command(workspace, *words, program=program),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment,
         )
     try:
         assert process.stdout is not None

@@ -7,7 +7,7 @@ import pytest
 from tests.callers import ANSWERS, BODY, Callers, healed
 from tests.redis_server import redis_server
 from tests.serving_fixtures import write_workspace
-from tests.serving_process import serving
+from tests.serving_process import PATIENT, serving
 from tests.slow_proxy import slow_proxy
 
 pytestmark = pytest.mark.slow
@@ -29,9 +29,9 @@ def proxy(redis):
 def server(redis, proxy, tmp_path_factory):
     root = tmp_path_factory.mktemp("faults")
     way = f"redis://127.0.0.1:{proxy.port}/1"
-    words = ["--store-timeout-ms", "50", "--timeout-ms", "5000", "--redis-uri", way]
+    words = ["--store-timeout-ms", "50", "--timeout-ms", "60000", "--redis-uri", way]
     workspace = write_workspace(root / "workspace", redis.uri)
-    with serving(workspace.root, root / "log", *words) as process:
+    with serving(workspace.root, root / "log", *words, program=PATIENT) as process:
         yield process
 
 

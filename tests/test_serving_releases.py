@@ -16,7 +16,7 @@ from souk.serving.releases import WARM_SECONDS, Ready, Releases, Served, often
 from tests.arms_fixtures import beside
 from tests.callers import ANSWERS, Callers
 from tests.serving_fixtures import write_workspace
-from tests.serving_process import serving
+from tests.serving_process import PATIENT, serving
 
 
 def test_a_look_that_exits_is_not_the_last_one():
@@ -258,7 +258,10 @@ def test_no_call_fails_while_releases_change_and_a_spoiled_one_is_refused(tmp_pa
     beside(workspace, "shop-000000000002")
     beside(workspace, "shop-000000000003", spoiled)
     words = ["--reload-seconds", "0.05", "--timeout-ms", "60000"]
-    with serving(workspace.root, tmp_path / "log", *words) as server, Callers(server, 4).asking() as callers:
+    with (
+        serving(workspace.root, tmp_path / "log", *words, program=PATIENT) as server,
+        Callers(server, 4).asking() as callers,
+    ):
         callers.until(lambda: callers.releases[first] > ANSWERS)
         point(workspace, "shop-000000000003")
         callers.until(lambda: server.metric('souk_release_changes_total{outcome="refused"}') == 1)
