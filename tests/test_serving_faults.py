@@ -29,7 +29,7 @@ def proxy(redis):
 def server(redis, proxy, tmp_path_factory):
     root = tmp_path_factory.mktemp("faults")
     way = f"redis://127.0.0.1:{proxy.port}/1"
-    words = ["--store-timeout-ms", "50", "--timeout-ms", "60000", "--redis-uri", way]
+    words = ["--store-timeout-ms", "50", "--timeout-ms", "20000", "--redis-uri", way]
     workspace = write_workspace(root / "workspace", redis.uri)
     with serving(workspace.root, root / "log", *words, program=PATIENT) as process:
         yield process
