@@ -1,6 +1,7 @@
 """A fit that is killed goes on where it was and ends as it would have; one that diverges says where to go on."""
 
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -55,7 +56,7 @@ examples = draw_examples(features, windows.test_start, windows.end, 1)
 judge = RetrievalJudge(features, examples, catalogue, sequences, 1)
 told = lambda line: print(line, flush=True)
 fit.fit(windows.end, 3, told, judge)
-fit.refresh(windows.end, 16, told)  # four passes: a quarter
+fit.refresh(windows.end, 20, told)  # five passes: a quarter
 save_weights(weights, model)
 """
 
@@ -135,23 +136,31 @@ def start(program, *words):
     )
 
 
+def goes_on(lines, expected):
+    """Whether the fits of a process went on, each after one of the epochs that `expected` has the digits of."""
+    told = [line.split("goes on after epoch ")[1][0] for line in lines if "goes on after epoch" in line]
+    return len(told) == len(expected) and all(map(operator.contains, expected, told))
+
+
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_and_ends_as_one_that_was_not(features, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["", str(features), "", str(tmp_path / "whole.npz")])
     exec(FIT, {})
-    for kill_after in ("epoch 2/3", "epoch 1/4"):
-        process = start(FIT, features, tmp_path / "checkpoints", tmp_path / "weights.npz")
+    for kill_after, resumed in (("epoch 2/3", []), ("epoch 2/5", ["12"])):
+        process, lines = start(FIT, features, tmp_path / "checkpoints", tmp_path / "weights.npz"), []
         for line in process.stdout:
+            lines.append(line)
             if line.startswith(kill_after):
                 break
         # the checkpoint of that epoch may be half written now: then the one before it counts
         process.send_signal(signal.SIGKILL)
         process.wait()
+        assert goes_on(lines, resumed)
         assert not (tmp_path / "weights.npz").exists()
     last = start(FIT, features, tmp_path / "checkpoints", tmp_path / "weights.npz")
-    told = last.stdout.read()
+    lines = last.stdout.readlines()
     assert last.wait() == 0
-    assert "goes on after epoch 3" in told  # the first fit is whole
+    assert goes_on(lines, ["3", "12"]), "the first fit is whole, the refresh goes on within its passes"
     with np.load(tmp_path / "whole.npz") as expected, np.load(tmp_path / "weights.npz") as found:
         assert sorted(expected.files) == sorted(found.files)
         for name in expected.files:
