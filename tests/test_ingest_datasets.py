@@ -87,3 +87,20 @@ def test_online_retail_in_the_form_of_its_workbook(tmp_path: Path) -> None:
     events = parquet.read_table(tmp_path / "out/tables/events.parquet").to_pylist()
     assert events[0]["timestamp"] == 1_309_503_600_000  # 08:00 of a British summer is 07:00 UTC
     assert (events[-1]["event_type"], events[-1]["value"]) == ("return", -6.0)
+
+
+def test_movielens_100k(tmp_path: Path) -> None:
+    try:
+        importlib.metadata.version("recbole")
+    except importlib.metadata.PackageNotFoundError:
+        absent("the recbole wheel", "pip install --no-deps recbole==1.2.1")
+    metrics = run("movielens_100k", tmp_path)
+    assert (metrics["events"], metrics["items"], metrics["users"]) == (100_000, 1682, 943)
+    assert metrics["events_quarantined"] == metrics["users_quarantined"] == metrics["anomalies"] == 0
+    items = {row["item_id"]: row for row in parquet.read_table(tmp_path / "tables/items.parquet").to_pylist()}
+    assert items["50"]["title"] == "Star Wars"
+    assert items["1"]["genres"] == ["Animation", "Children's", "Comedy"]
+    assert items["1"]["release_year"] == 1995
+    refused = parquet.read_table(tmp_path / "quarantine/items.parquet").to_pylist()
+    assert [row["reasons"] for row in refused] == [["type release_year"]] * 2  # films 267 and 1412 have no year
+    assert not (tmp_path / "ws/schemas/movielens_100k/events.pbtxt").exists()

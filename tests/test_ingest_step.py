@@ -1,6 +1,5 @@
-"""The step: files to tables, twice, with an edited schema, with bad rows, and MovieLens 100K."""
+"""The step: files to tables, twice, with an edited schema, and with bad rows."""
 
-import importlib.metadata
 import json
 import re
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from souk.errors import SoukError
 from souk.ingest.tables import content_of, seal
 from souk.serving.events.log import EventLog
 from souk.steps.ingest import ingest
-from tests.requirements import absent
 
 pytestmark = pytest.mark.slow  # imports TensorFlow Data Validation
 ROOT = Path(__file__).parents[1]
@@ -288,24 +286,3 @@ def test_the_report_tells_times_as_dates(shop: Shop) -> None:
     assert "<td>2023-11-14 22:13</td>" in report
     assert "<title>2023-11-14 22:13 to 2023-11-14" in report
     assert "e+12" not in report
-
-
-def test_movielens_100k(tmp_path: Path) -> None:
-    try:
-        importlib.metadata.version("recbole")
-    except importlib.metadata.PackageNotFoundError:
-        absent("the recbole wheel", "pip install --no-deps recbole==1.2.1")
-    config = load_config(ROOT / "configs/movielens_100k.yaml")
-    committed = (ROOT / "configs/movielens_100k.schema").glob("*.pbtxt")
-    schema = json.dumps({path.stem: path.read_text() for path in committed})
-    paths = [str(tmp_path / name) for name in ("ws", "tables", "quarantine", "report.html")]
-    metrics = ingest(config.for_step("ingest"), schema, *paths)
-    assert (metrics["events"], metrics["items"], metrics["users"]) == (100_000, 1682, 943)
-    assert metrics["events_quarantined"] == metrics["users_quarantined"] == metrics["anomalies"] == 0
-    items = {row["item_id"]: row for row in parquet.read_table(tmp_path / "tables/items.parquet").to_pylist()}
-    assert items["50"]["title"] == "Star Wars"
-    assert items["1"]["genres"] == ["Animation", "Children's", "Comedy"]
-    assert items["1"]["release_year"] == 1995
-    refused = parquet.read_table(tmp_path / "quarantine/items.parquet").to_pylist()
-    assert [row["reasons"] for row in refused] == [["type release_year"]] * 2  # films 267 and 1412 have no year
-    assert not (tmp_path / "ws/schemas/movielens_100k/events.pbtxt").exists()

@@ -1,4 +1,4 @@
-"""The search for settings: what is drawn, what is chosen, and the config that is written."""
+"""The search for settings: what is drawn, what is chosen, and the processes of its trials."""
 
 import json
 import re
@@ -6,17 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from souk.cli import main
 from souk.cli.training import load_pipeline
-from souk.cli.tune import at_once, write_config
-from souk.config import load_config, parse_config
+from souk.cli.tune import at_once
+from souk.config import parse_config
 from souk.errors import SoukError
 from souk.metrics import LEAST_USERS, Interval
 from souk.steps import tune_trial as step
 from souk.tuning.page import page
-from souk.tuning.rewrite import with_settings
 from souk.tuning.space import CHOICES, RANGES, _space, defaults, draw
 from souk.tuning.trials import Trial, choose, read_trial, table
 
@@ -184,94 +181,6 @@ def test_without_a_figure_of_the_config_there_is_no_gain():
     choice = choose([trial(0, [], error="crashed"), trial(1, [0.4])])
     assert choice.best.number == 1
     assert "no figure to compare" in choice.verdict
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        (MINIMAL, ["# a comment", "epochs: 3  # few"]),
-        ("a: 1  # one\ntrain_two_tower: {dim: 16, epochs: 3}  # flow\n", ["# one", "# flow", "epochs: 3"]),
-        (
-            "train_two_tower: {}\ntrain_ranker:\n  # wide\n  hidden:\n    - 8\n    - 4\n  epochs: 2 # e",
-            ["# wide", "# e"],
-        ),
-        ("train_ranker:\n  hidden: # wide\n  - 8\n  # f\n  - 4\n  epochs: 2 # e", ["# wide", "# e"]),
-        ("a: 1 # last", ["# last"]),
-        ("train_two_tower:\nb: 2 # b\n", ["# b"]),
-        ("train_two_tower:  # later\n  # dim\nb: 2 # b\ntrain_ranker:", ["# later", "# dim", "# b"]),
-        ("train_ranker: null # none\nb: 2 # b\ntrain_two_tower: ~\n", ["# none", "# b"]),
-    ],
-)
-def test_a_config_gets_values_and_keeps_its_comments(text, kept):
-    settings = {"train_two_tower.dim": 64, "train_ranker.hidden": [64, 32], "train_two_tower.learning_rate": 1e-05}
-    new = with_settings(text, settings)
-    wanted = yaml.safe_load(text)
-    for name, value in settings.items():
-        section, key = name.split(".")
-        wanted[section] = {**(wanted.get(section) or {}), key: value}
-    assert yaml.safe_load(new) == wanted
-    keys = [key.value for key, _ in yaml.compose(new, Loader=yaml.SafeLoader).value]
-    assert len(keys) == len(set(keys)), new
-    assert all(comment in new for comment in kept), new
-
-
-def test_the_written_config_is_the_old_one_with_the_choice_and_leads_to_the_same_data(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(MINIMAL)
-    chosen = {
-        "number": 4,
-        "verdict": "better",
-        "settings": {"train_two_tower.dim": 64, "train_ranker.hidden": [64, 32]},
-    }
-    beside = write_config(tmp_path / "tiny.yaml", tmp_path / "tiny.tuned.yaml", chosen)
-    assert beside.read_text().startswith("# `souk tune`, trial 4: better\nname: tiny  # a comment\n")
-    (tmp_path / "other").mkdir()
-    away = write_config(tmp_path / "tiny.yaml", tmp_path / "other" / "new.yaml", chosen)
-    for path in (beside, away):
-        config = parse_config(path.read_text())
-        assert (config.train_two_tower.dim, config.train_ranker.hidden) == (64, (64, 32))
-        assert (path.parent / config.data.folder / "events.csv").resolve() == tmp_path / "events.csv"
-
-
-def test_a_config_with_a_byte_order_mark_is_written_without(tmp_path):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(MINIMAL, "utf-8-sig")
-    chosen = {"settings": {"train_two_tower.dim": 64}, "number": 4, "verdict": "better"}
-    assert load_config(write_config(config, tmp_path / "new.yaml", chosen)).train_two_tower.dim == 64
-
-
-@pytest.mark.parametrize(
-    ("output", "words"),
-    [
-        ("", ["tiny.tuned.yaml exists", "--force"]),
-        ("folder", ["folder, which is a folder", "--output"]),
-        ("absent/new.yaml", ["absent is none", "Make it"]),
-    ],
-)
-def test_what_cannot_be_written_is_told_before_the_search(tmp_path, capsys, output, words):
-    (tmp_path / "tiny.yaml").write_text(MINIMAL, "utf-8")
-    (tmp_path / "tiny.tuned.yaml").write_text("by hand", "utf-8")
-    (tmp_path / "folder").mkdir()
-    more = ["--output", str(tmp_path / output), "--force"] if output else []
-    command = ["tune", "--config", str(tmp_path / "tiny.yaml"), "--workspace", str(tmp_path / "ws"), *more]
-    assert main(command) == 2
-    told = capsys.readouterr().err
-    assert all(word in told for word in words), told
-    assert not (tmp_path / "ws").exists()
-    assert (tmp_path / "tiny.tuned.yaml").read_text("utf-8") == "by hand"
-
-
-def test_a_config_is_written_where_its_schemas_are(tmp_path, capsys):
-    (tmp_path / "tiny.yaml").write_text(MINIMAL, "utf-8")
-    for folder in ("tiny.schema", "other/tiny.schema"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "tiny.schema" / "events.pbtxt").write_text("as reviewed")
-    command = ["tune", "--config", str(tmp_path / "tiny.yaml"), "--workspace", str(tmp_path / "ws")]
-    assert main([*command, "--output", str(tmp_path / "other" / "new.yaml")]) == 2
-    assert "tiny.schema/ of the config beside" in capsys.readouterr().err and not (tmp_path / "ws").exists()
-    (tmp_path / "other" / "tiny.schema" / "events.pbtxt").write_text("as reviewed")
-    for beside in ("other/new.yaml", "new.yaml"):  # taken: the search begins, and misses the data
-        assert main([*command, "--output", str(tmp_path / beside)]) == 2
-        assert "tiny.schema" not in capsys.readouterr().err
 
 
 def tried(tmp_path, monkeypatch, code, number=1, **environment):

@@ -78,8 +78,7 @@ def fit_ranker(
         report: takes a line of progress.
         continued: whether the model starts from the weights of an earlier fit.
         checkpoints: a folder where a fit that was killed goes on, of these inputs alone; None to begin again.
-        fixed: the exponents that are not tuned, of heads that are given engagement, beside 1 for `engaged`, or 0 where
-            it says so.
+        fixed: the exponents that are not tuned, beside 1 for `engaged`, or 0 where it says so.
 
     Raises:
         SoukError: the loss is no finite number.
