@@ -12,6 +12,7 @@ import pytest
 from souk.cli import main
 from souk.cli.items import BODY_BYTES, ROWS
 from souk.serving.protocol.refusals import MAX_BODY_BYTES
+from tests.json_server import answering
 
 
 @pytest.fixture
@@ -24,33 +25,25 @@ def sent():
             "created_at is a text" if isinstance(row.get("created_at"), str) else "" if row.get("title") else "no title"
         )
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            rows = json.loads(self.rfile.read(int(self.headers["content-length"])))["items"]
-            bodies.append(rows)
-            refused = [
-                {"row": n, "item_id": row["item_id"], "reason": why}
-                for n, row in enumerate(rows)
-                if isinstance(row, dict) and "available" not in row and (why := wrong(row))
-            ] + [
-                {"row": n, "item_id": None, "reason": "a JSON object for each item"}
-                for n, row in enumerate(rows)
-                if isinstance(row, str)
-            ]
-            answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
-            answer |= {"ended": len(rows) - 1} if "ended=1" in self.path else {}
-            full = "calls=3" in self.path and len(bodies) == 3
-            self.send_response(503 if full else 200 if self.path.endswith("/v1/items:upsert") else 404)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
+    def take(path, body):
+        rows = json.loads(body)["items"]
+        bodies.append(rows)
+        refused = [
+            {"row": n, "item_id": row["item_id"], "reason": why}
+            for n, row in enumerate(rows)
+            if isinstance(row, dict) and "available" not in row and (why := wrong(row))
+        ] + [
+            {"row": n, "item_id": None, "reason": "a JSON object for each item"}
+            for n, row in enumerate(rows)
+            if isinstance(row, str)
+        ]
+        answer = {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
+        answer |= {"ended": len(rows) - 1} if "ended=1" in path else {}
+        full = "calls=3" in path and len(bodies) == 3
+        return 503 if full else 200 if path.endswith("/v1/items:upsert") else 404, answer
 
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", bodies
-    server.shutdown()
+    with answering(take) as url:
+        yield url, bodies
 
 
 CONFIG = """

