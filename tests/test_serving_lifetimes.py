@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from souk.index.interface import Index, IndexUnavailable
 from souk.items import available_at
 from souk.release.manifest import read_manifest, write_manifest
 from souk.serving import ranking
@@ -51,6 +52,19 @@ def recommender(bundle):
     for item, end in ENDS.items():
         changes[item] = {**changes.get(item, {}), "available_until": end}
     return with_rows(bundle, changes)
+
+
+class Away(Index):
+    """One outside this process that does not answer."""
+
+    remote = True
+
+    def search(self, queries, k, *args, **kwargs):
+        """Fails."""
+        raise IndexUnavailable("Milvus to answer", "nothing")
+
+    def close(self):
+        """Nothing is held."""
 
 
 def shown(slate):
@@ -141,6 +155,20 @@ def test_what_is_available_at_a_time():
     assert available_at(table, 5, end=10).tolist() == [True, True, True, False, True, True]
     old = table.select(["available"])
     assert available_at(old, 5).tolist() == [True, True, True, False, False, False], "of before there were ends"
+
+
+@pytest.mark.parametrize("subject", [{"user_id": "ann"}, {"user_id": "", "item_id": "g1-04"}], ids=["user", "similar"])
+def test_what_ended_before_the_training_stays_out_while_the_index_is_away(bundle, subject):
+    ended = {item for item in IDS if item.startswith("g1") and item != "g1-04"}
+    ends = pa.array([NOW - 9 if item in ended else None for item in IDS], pa.int64())
+    items = bundle.items.set_column(bundle.items.column_names.index("available_until"), "available_until", ends)
+    trained = replace(bundle, items=items, settings=replace(bundle.settings, trained_until=NOW - 5))
+    store = MemoryStore(SPEC)
+    store.write(STATES, NOW)
+    recommender = Recommender.load(trained, None, store).connected(Away(trained.indexed), store)
+    assert not trained.indexed[[IDS.index(item) for item in ended]].any()
+    (slate,) = recommender.recommend([Request(k=40, timestamp=NOW, **subject)])
+    assert "index_unavailable" in slate.degraded and len(slate.items) >= 30 and not shown(slate) & ended
 
 
 def test_a_row_ends_an_item_at_its_time_and_another_lets_it_be(bundle, tmp_path):

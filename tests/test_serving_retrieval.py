@@ -117,6 +117,25 @@ def test_a_mask_of_before_the_index_was_built_is_not_milvus_to_answer(exact, mil
     assert found[0][0] == ended and ended not in found[1] and milvus.calls == [1]
 
 
+@pytest.mark.parametrize(("down", "exclusions"), [(True, 0), (False, SHARED_EXCLUSIONS), (True, SHARED_EXCLUSIONS)])
+def test_what_ended_before_the_index_was_built_is_not_found_where_exact_search_answers_for_it(
+    exact, milvus, down, exclusions
+):
+    """The catalogue has these items, and the mask of now leaves them out; few ended since the index was built."""
+    catalogue = ExactIndex(exact.vectors, np.ones(ITEMS, bool))
+    ended = np.flatnonzero(~exact.available)
+    mask = exact.available.copy()
+    mask[np.flatnonzero(mask)[:5]] = False
+    vectors, exclude = catalogue.vectors[ended[:3]], [range(exclusions)] * 3
+    milvus.down = down
+    found, _, healthy = Retrieval(milvus, catalogue, Dependency("index", 60)).search(
+        vectors, K, exclude, allowed=[mask] * 3
+    )
+    assert milvus.calls == ([] if exclusions else [3]) and healthy.all() == bool(exclusions)
+    assert found.tolist() == catalogue.search(vectors, K, exclude, allowed=[mask] * 3)[0].tolist()
+    assert mask[found].all()
+
+
 def test_what_was_replaced_counts_and_the_rest_as_the_index_has_it(exact, milvus):
     catalogue = np.ones(ITEMS, bool)
     out = np.flatnonzero(~exact.available)

@@ -95,16 +95,18 @@ class Retrieval:
         """
         self.asked.append(vectors[-1])
         masks = allowed or [None] * len(vectors)
-        exclude, masks = self._narrowed(exclude, masks)
-        shared = np.array([self._its(e, mask) for e, mask in zip(exclude, masks, strict=True)], bool)
+        out, own = self._narrowed(exclude, masks)  # for the index alone: the exact one has other items as available
+        shared = np.array([self._its(e, mask) for e, mask in zip(out, own, strict=True)], bool)
         positions, scores = padded(len(vectors), k)
         healthy = np.ones(len(vectors), bool)
         for rows, asked in ((np.flatnonzero(shared), True), (np.flatnonzero(~shared), False)):
             if len(rows):
                 of = rows.tolist()
-                own = vectors[rows], k, [exclude[row] for row in of], [masks[row] for row in of]
-                found = self._indexed(*own, seconds) if asked else None
-                positions[rows], scores[rows] = found or self.exact.search(*own[:3], allowed=own[3])
+                its = vectors[rows], k, [out[row] for row in of], [own[row] for row in of]
+                found = self._indexed(*its, seconds) if asked else None
+                positions[rows], scores[rows] = found or self.exact.search(
+                    vectors[rows], k, [exclude[row] for row in of], allowed=[masks[row] for row in of]
+                )
                 healthy[rows] = not asked or found is not None
         return positions, scores, healthy
 
