@@ -30,10 +30,10 @@ def reader_of(workspace):
     return Reader(workspace, "exact", "", Access(), 60_000, Guards(), lambda: NOW, print, lambda followed: None)
 
 
-def arms_of(workspace, text, clock=time.monotonic):
-    """The arms of a server of that workspace, after a look at the text."""
+def arms_of(workspace, text, clock=time.monotonic, release=""):
+    """The arms of a server of that workspace, or of a release's folder, after a look at the text."""
     memory = InMemory(reader_of(workspace).ready)
-    releases = Releases(memory.ready(workspace.served_folder()), workspace.served_folder, memory.ready)
+    releases = Releases(memory.ready(workspace.served_folder(release)), workspace.served_folder, memory.ready)
     arms = Arms(releases, workspace.experiments, memory.ready, workspace.release_folder, ArmCounts(), clock=clock)
     releases.changed = arms.follow_release
     write(workspace, text)

@@ -106,7 +106,7 @@ class Arms:
         self._seen = text
         try:
             plan = parse_experiments(text, FILE)
-            there = {self._releases.now.bundle.folder.name, *self.now.beside}
+            there = {self._releases.now.bundle.name, *self.now.beside}
             opened = self._open(name for name in plan.releases if name not in there)
             with self._binding:  # a change of the release waits for it, and so for no reading
                 self._bind(plan, self._releases.now, opened)
@@ -130,7 +130,7 @@ class Arms:
         They rest, too, while a release is read for them: the one before takes no items any more.
         """
         with self._binding:
-            there = {served.bundle.folder.name, self.now.main.bundle.folder.name, *self.now.beside}
+            there = {served.bundle.name, self.now.main.bundle.name, *self.now.beside}
             if not there.issuperset(self._wanted.releases):
                 self._bound(Bound(Experiments(), served, self.now.beside))
             try:
@@ -155,7 +155,7 @@ class Arms:
             plan = apart(plan, main)
             plan.check_weights(main.bundle.settings.objectives, main.bundle.name)
             plan.check_caps(main.bundle.spec.columns.cappable, main.bundle.name)
-            wanted = {name for name in plan.releases if name != main.bundle.folder.name}
+            wanted = {name for name in plan.releases if name != main.bundle.name}
             fresh |= self._open(sorted(wanted - fresh.keys() - self.now.beside.keys()))
             beside = {name: served for name, served in {**self.now.beside, **fresh}.items() if name in wanted}
             for served in (main, *beside.values()):

@@ -16,7 +16,7 @@ T = TypeVar("T", bound=Section)
 
 def apart(plan: Experiments, main: Served) -> Experiments:
     """The experiments without those that would compare the current release by its name with itself."""
-    name = main.bundle.folder.name
+    name = main.bundle.name
     releases = {of: {arm.release for arm in each.arms.values()} for of, each in plan.experiments.items()}
     resting = [of for of, named in releases.items() if {"", name} <= named]
     if resting:
