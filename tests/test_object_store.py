@@ -73,6 +73,24 @@ def test_impressions_have_the_same_files(s3):
     assert sink.rows_of("w1", 0) == 2 and sink.rows_of("w1", 1) == sink.rows_of("w", 0) == 0
 
 
+def test_a_store_that_is_away_at_the_start_gets_what_waited(s3, monkeypatch, caplog):
+    """Without an endpoint the bucket's region is asked for, which needs the store."""
+
+    def away(bucket):
+        raise OSError(f"When resolving region for bucket '{bucket}': could not resolve host")
+
+    endpoint = s3.environment["AWS_ENDPOINT_URL_S3"]
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    monkeypatch.setattr("pyarrow.fs.resolve_s3_region", away)
+    sink = PartFiles(f"{s3.bucket}/impressions", "w1")
+    assert f"impressions wait for {s3.bucket}/impressions: When resolving region" in caplog.text
+    log = ImpressionLog(sink, lambda: NOON, flush_seconds=3600)
+    log.record([slate(1)])
+    assert not log.flush() and log.counts == Counts(1, 0, 0, 1) and sink.rows_of("w1", 0) == 0
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    assert log.flush() and log.counts == Counts(1, 1, 0, 0) and sink.rows_of("w1", 0) == 1
+
+
 def test_what_cannot_be_reached_is_told(s3):
     with pytest.raises(SoukError, match=r"a place for impressions at s3://.*names no bucket"):
         PartFiles("s3://", "w")

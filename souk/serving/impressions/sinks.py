@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
+import fsspec
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError, shown
@@ -67,26 +69,33 @@ class Sink(Protocol):
 class PartFiles:
     """`<where>/<date>/<hour>/<writer>-<number>.parquet`, by the hour of the answer, UTC. Each appears whole.
 
+    A store that is away as a server starts is opened by the first flush that reaches it: slates wait for no log.
+
     Args:
         where: a folder, or the URL of an object store (souk.readers.storage).
         writer: part of every file name, different for each process that writes here.
 
     Raises:
-        SoukError: the URL's kind is not known, its driver is not installed, or its region cannot be asked for.
+        SoukError: the URL's kind is not known, or its driver is not installed.
     """
 
     name = "files"
     part = 500  # a table of more takes much memory
 
     def __init__(self, where: str | Path, writer: str) -> None:
+        self._where, self._writer, self.parts = str(where), writer, 0
         try:
-            self._fs, self._root = storage(str(where), attempts=1)  # the next flush tries again
-        except (ImportError, OSError, ValueError) as error:
+            _ = self._opened
+        except OSError as error:
+            logger.error("impressions wait for %s: %s", shown(self._where), first_line(error))
+        except (ImportError, ValueError) as error:
             remedy = "Give a folder, mend the address, or install the driver that it names."
-            raise SoukError(f"a place for impressions at {shown(str(where))}", first_line(error), remedy) from error
-        self._local = "file" in self._fs.protocol
-        self._writer = writer
-        self.parts = 0
+            raise SoukError(f"a place for impressions at {shown(self._where)}", first_line(error), remedy) from error
+
+    @cached_property
+    def _opened(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        """The file system, and the path in it; what fails is tried again by the next flush."""
+        return storage(self._where, attempts=1)
 
     def write(self, records: Sequence[Record]) -> Written:
         """A file for each hour; where one is refused, its records and those after it wait."""
@@ -110,10 +119,10 @@ class PartFiles:
             for name in self._since(started(writer) // HOUR_MS):
                 own, _, number = name.rsplit("/", 1)[-1].removesuffix(".parquet").rpartition("-")
                 if own == writer and number.isdecimal() and int(number) >= parts:
-                    with self._fs.open(name, "rb") as file:
+                    with self._opened[0].open(name, "rb") as file:
                         found += int(pq.read_metadata(file).num_rows)
         except Exception as error:  # of a store that is down: what may be there counts as lost
-            logger.warning("%s: %s: %s", self._root, type(error).__name__, error)
+            logger.warning("%s: %s: %s", shown(self._where), type(error).__name__, error)
         return found
 
     def close(self) -> None:
@@ -122,18 +131,20 @@ class PartFiles:
     def _since(self, hour: int) -> Iterator[str]:
         """The files of that hour and of all that followed: a log may have a year of them."""
         date, first = self._folder(hour).rsplit("/", 2)[1:]
-        for day in self._fs.ls(self._root, detail=False):
+        fs, root = self._opened
+        for day in fs.ls(root, detail=False):
             if (name := day.rsplit("/", 1)[-1]) >= date and name[:1].isdecimal():
-                for folder in self._fs.ls(day, detail=False):
+                for folder in fs.ls(day, detail=False):
                     if (name, folder.rsplit("/", 1)[-1]) >= (date, first):
-                        yield from self._fs.ls(folder, detail=False)
+                        yield from fs.ls(folder, detail=False)
 
     def _folder(self, hour: int) -> str:
         moment = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
-        return f"{self._root}/{moment:%Y-%m-%d}/{moment:%H}"
+        return f"{self._opened[1]}/{moment:%Y-%m-%d}/{moment:%H}"
 
     def _put(self, folder: str, name: str, content: bytes) -> None:
-        if self._local:
+        fs = self._opened[0]
+        if "file" in fs.protocol:
             os.makedirs(folder, exist_ok=True)
             part = Path(folder) / f".{name}.part"
             try:
@@ -143,7 +154,7 @@ class PartFiles:
                 part.unlink(missing_ok=True)
                 raise
         else:
-            self._fs.pipe_file(f"{folder}/{name}", content)  # a store shows an object when it is whole
+            fs.pipe_file(f"{folder}/{name}", content)  # a store shows an object when it is whole
         self.parts += 1
 
 
