@@ -176,15 +176,16 @@ class Shop:
             self._done[key] = (*evaluate(*arguments), out)
         return self._done[key]
 
-    def release(self, challenger):
+    def release(self, challenger, champion=""):
         """Puts a challenger into the workspace as `package_release` and `deploy` do, as far as `evaluate` sees."""
-        if not (self.workspace / "releases" / challenger).exists():
-            _, _, out = self.evaluate(challenger)
-            folder = self.workspace / "releases" / challenger
+        name = f"{challenger}-after-{champion}" if champion else challenger
+        if not (self.workspace / "releases" / name).exists():
+            _, _, out = self.evaluate(challenger, champion)
+            folder = self.workspace / "releases" / name
             folder.mkdir(parents=True)
             shutil.copytree(out / "twin", folder / "twin")
             shutil.copytree(out / "evaluation", folder / "evaluation")
-            write_manifest(folder, challenger, {}, {})
+            write_manifest(folder, name, {}, {})
             (self.workspace / "feast").mkdir(exist_ok=True)
             (self.workspace / "feast" / "registry.db").touch()
-        return challenger
+        return name

@@ -47,7 +47,7 @@ def measured(setting, champion=()):
     if champion:
         slates.append(FixedSlates(catalogue, champion, {champion[0]: 0.9}, "champion"))
     metrics, _ = measure_models(setting, slates, [ItemKnn(catalogue), Popularity(catalogue)])
-    return metrics | {"training": TRAINING}
+    return metrics | {"training": TRAINING, "champion": "old" if champion else ""}
 
 
 @pytest.fixture(scope="module")

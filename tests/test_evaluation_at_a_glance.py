@@ -14,16 +14,16 @@ def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, unanswered=0, **served):
     }
     differences = {"item_knn": {"hr@10": {"low": lead[0], "high": lead[1]}}}
     counts = {"queries": 90, "unanswered": unanswered}
-    return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences, **counts})
+    return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences, **counts}, "shop-1")
 
 
-def test_it_has_the_slate_with_its_interval_what_is_served_and_the_best_rule():
+def test_it_has_the_slate_with_its_interval_the_champion_and_the_best_rule():
     assert told(0.312, 0.284, 0.343, rule=0.266, champion=0.295) == (
         "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first ten "
-        "at 31 (95% 28 to 34), what is served now at 30; the best simple rule, item knn, at 27, which is fewer "
+        "at 31 (95% 28 to 34), the release shop-1 at 30; the best simple rule, item knn, at 27, which is fewer "
         "beyond chance."
     )
-    assert "served" not in told(0.3, 0.2, 0.4)
+    assert "shop-1" not in told(0.3, 0.2, 0.4)
 
 
 def test_moments_without_an_answer_are_told_where_they_are_more_than_a_few():

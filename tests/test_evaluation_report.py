@@ -11,10 +11,11 @@ from souk.evaluation.measure import BASELINES
 from souk.evaluation.observed import Observed
 from souk.evaluation.plots import metric_bars, popularity_curve, recall_curves
 from souk.evaluation.report import page, summary, tone
+from souk.evaluation.verdict import Verdict
 from souk.metrics import bootstrap
 from tests.evaluation_fixtures import Tags
 from tests.report_fixtures import *  # noqa: F403
-from tests.report_fixtures import PARETO, VERDICT, measured, words
+from tests.report_fixtures import PARETO, RULE, VERDICT, measured, words
 
 
 def test_page_is_self_contained_and_has_every_plot(html):
@@ -28,7 +29,7 @@ def test_page_is_self_contained_and_has_every_plot(html):
 
 def test_the_verdict_comes_first(html):
     text = words(html)
-    assert text.index("rejected (served: old)") < text.index("beside the baselines")
+    assert text.index("rejected (champion: old)") < text.index("beside the baselines")
     assert "difference +0.0010 < margin" in html.replace("&lt;", "<")
     assert html.index("verdict reject") < html.index("<table>")
 
@@ -49,18 +50,33 @@ def test_a_metric_that_is_the_same_for_all_users_is_drawn(rank):
 
 
 def test_the_page_begins_with_a_sentence_in_words(metrics, html):
-    said = at_a_glance(metrics["protocols"]["rolling"])
+    said = at_a_glance(metrics["protocols"]["rolling"], "old")
     assert words(html).index(said) < words(html).index("Test window from")
-    assert (
-        said.startswith("Of 100 moments at which a user takes something that may be")
-        and "what is served now at" in said
-    )
+    assert said.startswith("Of 100 moments at which a user takes something that may be")
+    assert ", the release old at" in said
+    assert "is served" not in words(html) and "(served" not in html, "by the time of reading it may be another"
+
+
+def test_the_release_that_it_was_judged_beside_is_named_wherever_it_is_meant(setting, metrics, html):
+    text = words(html)
+    assert "against old" in text and "What changed against the champion, old" in text
+    assert "The champion of these figures is old." in summary(metrics, VERDICT)
+    assert "The champion of" not in summary(measured(setting), VERDICT)
+
+
+def test_what_an_unchanged_release_shows_is_of_when_it_was_the_challenger(setting, metrics):
+    same = Verdict("unchanged", "new", (RULE,))
+    before = "The figures are those of when it was judged beside old."
+    assert all(before in told for told in (summary(metrics, same), words(page(metrics, same))))
+    assert "unchanged: the models are those of the champion (champion: new)" in words(page(metrics, same))
+    for found, verdict in ((measured(setting), same), (metrics, VERDICT), (metrics, None)):
+        assert "The figures are those" not in summary(found, verdict) + page(found, verdict)
 
 
 def test_a_page_without_a_gate_says_so_and_names_the_release_that_it_compares_with(metrics, setting):
     """`souk evaluate --against`: that release need not be what is served."""
     text = words(page(metrics | {"champion": "shop-1"}, None))
-    assert "measured , not judged: shop-1 stands as the champion." in text and ", shop-1 at " in text
+    assert "measured , not judged: shop-1 stands as the champion." in text and "the release shop-1 at " in text
     assert "What changed against the champion" in text
     assert "no champion" not in text and "served now" not in text
     alone = words(page(measured(setting), None))

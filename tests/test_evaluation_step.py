@@ -83,6 +83,18 @@ def test_the_same_twin_is_unchanged_without_tensorflow(shop):
     assert "unchanged" in (out / "summary.md").read_text()
 
 
+def test_an_unchanged_release_is_told_beside_the_one_that_it_was_judged_beside(shop):
+    """What is served is the release itself by now, and the champion of its figures the one before it."""
+    champion = shop.release("good", shop.release("bad"))
+    verdict, _, out = shop.evaluate("good", champion)
+    assert (verdict, metrics_of(out)["champion"]) == ("unchanged", "bad")
+    html, text = ((out / file).read_text() for file in ("report.html", "summary.md"))
+    for told in (html, text):
+        assert "those of when it was judged beside bad." in told and "is served" not in told and "(served" not in told
+    assert f"(champion: {champion})" in html and ", the release bad at" in html
+    assert "The champion of these figures is bad." in text
+
+
 def refreshed(arguments, out):
     """Whether the step promotes without judging; its outputs go elsewhere than those of other tests."""
     moved = [str(argument).replace(str(out), f"{out}-again") for argument in arguments]

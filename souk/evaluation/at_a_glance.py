@@ -13,20 +13,19 @@ NOT_SMALL = 0.05  # share of the moments
 WHOLE = 10  # of a hundred: fewer are told with a decimal
 
 
-def at_a_glance(rolling: Mapping[str, Any], beside: str = "") -> str:
-    """How often the slate has what is taken, beside the best simple rule and what is served.
+def at_a_glance(rolling: Mapping[str, Any], champion: str) -> str:
+    """How often the slate has what is taken, beside the best simple rule and the champion.
 
     Args:
         rolling: that protocol of `metrics.json`.
-        beside: the release that stands as the champion, where it need not be what is served.
+        champion: the release that stands as one, which is named: by the time of reading another may be served.
     """
     models, other = rolling["models"], rolling["best_baseline"]
     own = models[CHALLENGER][METRIC]
-    champion = beside or "what is served now"
-    served = f", {champion} at {_of_100(models[CHAMPION][METRIC]['mean'])}" if CHAMPION in models else ""
+    told = f", the release {champion} at {_of_100(models[CHAMPION][METRIC]['mean'])}" if CHAMPION in models else ""
     return (
         "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first ten "
-        f"at {_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){served}; the best simple "
+        f"at {_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){told}; the best simple "
         f"rule, {other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
         f"{_beside(rolling['differences'][other][METRIC])}.{_others(rolling)}"
     )

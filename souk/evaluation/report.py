@@ -20,12 +20,12 @@ from souk.evaluation.business import not_told
 from souk.evaluation.few_items import few_items
 from souk.evaluation.guardrails import NO_CHAMPION
 from souk.evaluation.page import PAGE
+from souk.evaluation.sessions import of_the_last_item
 from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, Verdict
 from souk.folders import placed
-from souk.next_steps import MUCH, STEPS
 
 HEADERS = {
     "hr@10": "HR@10",
@@ -35,13 +35,12 @@ HEADERS = {
     "recall@50": "Recall@50",
     "recall@100": "Recall@100",
 }
-NAMED = 3  # kinds of queries that a warning has in brackets
 IN_SHORT = ("hr@10", "ndcg@10", "mrr", "recall@100")
 OUTCOMES = {
     "promote": "promoted",
     "reject": "rejected",
-    "unchanged": "unchanged: the models are those of the served release",
-    "not_comparable": "not comparable with the served release",
+    "unchanged": "unchanged: the models are those of the champion",
+    "not_comparable": "not comparable with the champion",
 }
 
 
@@ -71,7 +70,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"ranks the items that were there by then, of {metrics['items']} in all. {few_items(metrics)}".rstrip(),
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}."
             + _lead(frozen, primary),
-            *filter(None, [_of_the_last_item(rolling["continued"])]),
+            *filter(None, [of_the_last_item(rolling["continued"])]),
             *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
             _lead(rolling, primary).strip(),
@@ -81,7 +80,8 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *_of_heads(metrics),
             *_least(rolling["worst_slices"], primary),
             *most_behind(rolling["slices"], primary),
-            *(["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason}"] if verdict else []),
+            *([f"The champion of these figures is {metrics['champion']}."] if CHAMPION in rolling["models"] else []),
+            *_of_the_gate(metrics, verdict),
             "",
         ]
     )
@@ -96,31 +96,6 @@ def _by_novelty(slices: Mapping[str, Any], primary: str) -> list[str]:
         for name in ("new to the user", "engaged with before")
         if name in slices
     ]
-
-
-def _of_the_last_item(found: Sequence[Mapping[str, Any]]) -> str:
-    """A warning where much of what is asked for is the item of the user's last event; else "".
-
-    Only where most of it is a further step, as a purchase after a click, the objective may ask for the wrong one. The
-    same step again is what people do with music and groceries, or one act that is logged twice.
-    """
-    share = sum(each["share"] for each in found)
-    if share < MUCH:
-        return ""
-    parts = ", ".join(f"{each['asked']} after {each['last']} {each['share']:.0%}" for each in found[:NAMED])
-    further = [each for each in found if STEPS[each["asked"]] > STEPS[each["last"]]]
-    said = (
-        f"{share:.0%} of the queries are answered by the item of the user's last event, at most half an hour before "
-        f"({parts}). Whoever names that item again is right about these, and they tell nothing of what else is found."
-    )
-    if sum(each["share"] for each in further) > share / 2:
-        first = min((each["last"] for each in further), key=STEPS.__getitem__)
-        remedy = f"let objectives.engaged be {first} alone, and what is to come of it satisfied (docs/data.md)."
-        return f"{said} Most are a further step with it: to ask for what is found, {remedy}"
-    return (
-        f"{said} Most are no further step: the log does not say whether it is wanted again or one act is told twice. "
-        "Where nobody wants it again, `repeat: {pause_minutes: 30}` keeps it out of slates and of what is asked."
-    )
 
 
 def _of_visitors(sessions: Mapping[str, Any] | None, primary: str) -> list[str]:
@@ -178,6 +153,22 @@ def _least(worst: Mapping[str, Any], primary: str) -> list[str]:
     ]
 
 
+def _of_the_gate(metrics: Mapping[str, Any], verdict: Verdict | None) -> list[str]:
+    if not verdict:
+        return []
+    return ["", f"Gate: {OUTCOMES[verdict.outcome]}. {verdict.reason} {_of_before(metrics, verdict)}".rstrip()]
+
+
+def _of_before(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
+    """A sentence where the figures are those that a release had when it was the challenger; else "".
+
+    Of an unchanged release nothing is measured, and the champion of its figures is the one before it.
+    """
+    if not verdict or verdict.outcome != "unchanged" or not metrics["champion"]:
+        return ""
+    return f"The figures are those of when it was judged beside {metrics['champion']}."
+
+
 def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """The report: a self-contained HTML page.
 
@@ -188,7 +179,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     rolling, sessions = metrics["protocols"]["rolling"], metrics["protocols"].get("sessions")
     trained = {name: history for name, history in metrics["training"].items() if history}
     calibrated = {name: bins for name, bins in metrics["calibration"].items() if bins}
-    said = at_a_glance(rolling, "" if verdict else metrics["champion"])
+    said = at_a_glance(rolling, metrics["champion"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"signed": signed, "interval": interval, "tenths": tenths, "tone": tone}
     return environment.from_string(PAGE).render(
@@ -200,6 +191,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         verdict=verdict,
         rules=by_reason(verdict.rules) if verdict else [],
         outcome=OUTCOMES[verdict.outcome] if verdict else "",
+        of_before=_of_before(metrics, verdict),
         beside=f"{metrics['champion']} stands as the champion" if CHAMPION in rolling["models"] else NO_CHAMPION,
         headers=HEADERS,
         least_users=LEAST_USERS,
@@ -208,7 +200,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         gone=gone(rolling["stages"][CHALLENGER]),
         drawn=drawn(metrics).rstrip(","),
         few_items=few_items(metrics),
-        of_the_last_item=_of_the_last_item(rolling["continued"]),
+        of_the_last_item=of_the_last_item(rolling["continued"]),
         of_heads=_of_heads(metrics),
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
         not_told=not_told(rolling["business"]),

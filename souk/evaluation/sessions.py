@@ -12,12 +12,13 @@ import numpy as np
 from souk.evaluation.protocol import SEED, Ranking
 from souk.evaluation.queries import Query
 from souk.evaluation.window import Window
-from souk.next_steps import PAUSE_MS
+from souk.next_steps import MUCH, PAUSE_MS, STEPS
 from souk.spec import FeatureSpec
 from souk.state import Event, engaging, state_of
 from souk.withheld import withheld
 
 MOST = 1000  # queries
+NAMED = 3  # kinds of queries that a warning has in brackets
 
 
 def session_queries(
@@ -63,6 +64,31 @@ def continued(queries: Sequence[Query], window: Window, position: Mapping[str, i
     return [
         {"last": last, "asked": asked, "share": count / len(queries)} for (last, asked), count in found.most_common()
     ]
+
+
+def of_the_last_item(found: Sequence[Mapping[str, Any]]) -> str:
+    """A warning where much of what is asked for is the item of the user's last event; else "".
+
+    Only where most of it is a further step, as a purchase after a click, the objective may ask for the wrong one. The
+    same step again is what people do with music and groceries, or one act that is logged twice.
+    """
+    share = sum(each["share"] for each in found)
+    if share < MUCH:
+        return ""
+    parts = ", ".join(f"{each['asked']} after {each['last']} {each['share']:.0%}" for each in found[:NAMED])
+    further = [each for each in found if STEPS[each["asked"]] > STEPS[each["last"]]]
+    said = (
+        f"{share:.0%} of the queries are answered by the item of the user's last event, at most half an hour before "
+        f"({parts}). Whoever names that item again is right about these, and they tell nothing of what else is found."
+    )
+    if sum(each["share"] for each in further) > share / 2:
+        first = min((each["last"] for each in further), key=STEPS.__getitem__)
+        remedy = f"let objectives.engaged be {first} alone, and what is to come of it satisfied (docs/data.md)."
+        return f"{said} Most are a further step with it: to ask for what is found, {remedy}"
+    return (
+        f"{said} Most are no further step: the log does not say whether it is wanted again or one act is told twice. "
+        "Where nobody wants it again, `repeat: {pause_minutes: 30}` keeps it out of slates and of what is asked."
+    )
 
 
 def _session(query: Query) -> tuple[Event, ...]:
