@@ -5,15 +5,16 @@ import pytest
 from souk.evaluation.at_a_glance import at_a_glance, too_good
 
 
-def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, unanswered=0, **served):
+def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, unanswered=0, users=20, other=0.0, **served):
     """Of one model with an interval, a rule, and how far the lead on it goes; beside 90 moments with an answer."""
     models = {
         "slate": {"hr@10": {"mean": mean, "low": low, "high": high}},
         "item_knn": {"hr@10": {"mean": rule}},
+        "popularity": {"hr@10": {"mean": other}},
         **{name: {"hr@10": {"mean": value}} for name, value in served.items()},
     }
-    differences = {"item_knn": {"hr@10": {"low": lead[0], "high": lead[1]}}}
-    counts = {"queries": 90, "unanswered": unanswered}
+    differences = {name: {"hr@10": {"low": lead[0], "high": lead[1]}} for name in ("item_knn", "popularity")}
+    counts = {"queries": 90, "users": users, "unanswered": unanswered}
     return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences, **counts}, "shop-1")
 
 
@@ -24,6 +25,17 @@ def test_it_has_the_slate_with_its_interval_the_champion_and_the_best_rule():
         "beyond chance."
     )
     assert "shop-1" not in told(0.3, 0.2, 0.4)
+
+
+def test_the_rule_is_the_one_that_has_it_most_often_whatever_decides():
+    """`best_baseline` is the best by the primary metric, and the figures here are of HR@10."""
+    assert "the best simple rule, popularity, at 33" in told(0.312, 0.284, 0.343, rule=0.266, other=0.334)
+    assert "the best simple rule, item knn, at 27" in told(0.312, 0.284, 0.343, rule=0.266, other=0.266)
+
+
+@pytest.mark.parametrize("lead", [(0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)])
+def test_of_few_users_no_lead_is_beyond_chance(lead):
+    assert told(1.0, 1.0, 1.0, lead, users=19).endswith("item knn, at 20, of too few users to tell.")
 
 
 def test_moments_without_an_answer_are_told_where_they_are_more_than_a_few():
@@ -67,5 +79,7 @@ def test_the_lead_on_the_rule_is_told_by_its_interval(lead, words):
 def test_a_lead_that_is_too_good_to_be_true_is_asked_for(own, rule, low, asked):
     models = {"slate": {"ndcg@10": {"mean": own}}, "item_knn": {"ndcg@10": {"mean": rule}}}
     lead = {"item_knn": {"ndcg@10": {"low": low}}}
-    found = too_good({"models": models, "best_baseline": "item_knn", "differences": lead}, "ndcg@10")
+    rolling = {"models": models, "best_baseline": "item_knn", "differences": lead}
+    found = too_good(rolling | {"users": 20}, "ndcg@10")
     assert ("Does a column tell the answer?" in found) is asked is bool(found)
+    assert too_good(rolling | {"users": 19}, "ndcg@10") == "", "of too few users to tell"

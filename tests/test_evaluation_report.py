@@ -219,9 +219,24 @@ def test_page_is_the_same_for_the_same_numbers(metrics, html):
 
 
 def test_only_a_difference_beyond_chance_has_a_tone():
-    assert tone({"low": 0.1, "high": 0.2}) == "better"
-    assert tone({"low": -0.2, "high": -0.1}) == "worse"
-    assert tone({"low": -0.1, "high": 0.1}) == ""
+    assert tone({"low": 0.1, "high": 0.2}, 20) == "better"
+    assert tone({"low": -0.2, "high": -0.1}, 20) == "worse"
+    assert tone({"low": -0.1, "high": 0.1}, 20) == ""
+    assert tone({"low": 0.1, "high": 0.2}, 19) == tone({"low": -0.2, "high": -0.1}, 19) == "", "of too few to tell"
+
+
+@pytest.mark.parametrize("users", [19, 20])
+def test_of_few_users_nothing_is_better_or_worse(metrics, users):
+    """Neither by its colour nor in words: of 1 user whom the slate alone serves the interval is 1 to 1."""
+    certain = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    rolling = metrics["protocols"]["rolling"] | {"users": users}
+    rolling["differences"] = {name: dict.fromkeys(own, certain) for name, own in rolling["differences"].items()}
+    found = metrics | {"protocols": dict.fromkeys(("rolling", "frozen"), rolling)}
+    html = page(found, None)
+    assert ("too narrow to tell" in summary(found, None)) == ("too narrow to tell" in html) == (users < 20)
+    main = html[: html.index("<h2>Where positives are lost")]
+    assert (main.count('class="better"') > 0) == ("beyond chance" in main.partition("</p>")[0]) == (users >= 20)
+    assert "Does a column tell" not in html or users >= 20
 
 
 def told(mean, **more):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from souk.evaluation.baselines import BASELINES
 from souk.evaluation.verdict import CHALLENGER, CHAMPION
+from souk.metrics import LEAST_USERS
 
 METRIC = "hr@10"
 FAR, TELLING = 2.5, 0.1  # times the best simple rule, and the least figure, from which a leak is asked for
@@ -20,15 +22,26 @@ def at_a_glance(rolling: Mapping[str, Any], champion: str) -> str:
         rolling: that protocol of `metrics.json`.
         champion: the release that stands as one, which is named: by the time of reading another may be served.
     """
-    models, other = rolling["models"], rolling["best_baseline"]
-    own = models[CHALLENGER][METRIC]
+    models = rolling["models"]
+    own, other = models[CHALLENGER][METRIC], _best_rule(rolling)
     told = f", the release {champion} at {_of_100(models[CHAMPION][METRIC]['mean'])}" if CHAMPION in models else ""
     return (
         "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first ten "
         f"at {_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){told}; the best simple "
         f"rule, {other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
-        f"{_beside(rolling['differences'][other][METRIC])}.{_others(rolling)}"
+        f"{_beside(rolling['differences'][other][METRIC], rolling['users'])}.{_others(rolling)}"
     )
+
+
+def _best_rule(rolling: Mapping[str, Any]) -> str:
+    """The simple rule with most of METRIC, which need not be the best by the metric that decides."""
+    models, best = rolling["models"], rolling["best_baseline"]
+    return max(models.keys() & {*BASELINES}, key=lambda name: (models[name][METRIC]["mean"], name == best, name))
+
+
+def few_users(users: int) -> str:
+    """In words, that so few users tell nothing for certain; "" where there are enough."""
+    return f"Intervals of fewer than {LEAST_USERS} users are too narrow to tell." if users < LEAST_USERS else ""
 
 
 def _others(rolling: Mapping[str, Any]) -> str:
@@ -44,7 +57,7 @@ def _others(rolling: Mapping[str, Any]) -> str:
 
 def too_good(rolling: Mapping[str, Any], primary: str) -> str:
     """A question where the slate is so far ahead of all simple rules that it may know the answer; "" where it is not,
-    or may be by chance, as of a dozen queries.
+    or may be by chance, as of a dozen queries or of few users.
 
     Args:
         rolling: that protocol of `metrics.json`.
@@ -52,7 +65,8 @@ def too_good(rolling: Mapping[str, Any], primary: str) -> str:
     """
     models, other = rolling["models"], rolling["best_baseline"]
     own, rule = (models[name][primary]["mean"] for name in (CHALLENGER, other))
-    if own < TELLING or own < FAR * rule or rolling["differences"][other][primary]["low"] <= 0:
+    by_chance = rolling["users"] < LEAST_USERS or rolling["differences"][other][primary]["low"] <= 0
+    if own < TELLING or own < FAR * rule or by_chance:
         return ""
     times = f"{own / rule:.1f} times that of" if rule else "above nothing of"
     return (
@@ -66,8 +80,10 @@ def _of_100(share: float) -> str:
     return f"{100 * share:.0f}" if round(100 * share, 1) >= WHOLE else f"{100 * share:.1f}"
 
 
-def _beside(lead: Mapping[str, float]) -> str:
+def _beside(lead: Mapping[str, float], users: int) -> str:
     """Whether the lead on the simple rule is one, by its interval."""
+    if users < LEAST_USERS:
+        return ", of too few users to tell"
     if lead["low"] > 0:
         return ", which is fewer beyond chance"
     return ", which is more beyond chance" if lead["high"] < 0 else ", no difference beyond chance"

@@ -7,7 +7,7 @@ VERDICT = """
 {% set own = rolling.models[ours] %}
 <h1>{{ metrics.dataset }}</h1><p class="first">{{ at_a_glance }}</p>
 <small>Test window from {{ window }}: {{ rolling.queries }} queries of {{ rolling.users }} users{{ drawn }}; each ranks
-the items that were there by then, of {{ metrics["items"] }} in all. {{ few_items }}</small>
+the items that were there by then, of {{ metrics["items"] }} in all. {{ few_items }} {{ few_users }}</small>
 {% if verdict %}
 <p class="verdict {{ verdict.outcome }}"><b>{{ outcome }}</b>{% if verdict.champion %}
  (champion: {{ verdict.champion }}){% endif %}
@@ -20,7 +20,7 @@ the items that were there by then, of {{ metrics["items"] }} in all. {{ few_item
 {% for name in [served, rolling.best_baseline] if name in rolling.differences %}
 {% set lead = rolling.differences[name][primary] %}
 <div>against {{ metrics.champion if name == served else name }}
-<b class="{{ lead|tone }}">{{ "%+.4f"|format(lead.mean) }}</b>
+<b class="{{ lead|tone(rolling.users) }}">{{ "%+.4f"|format(lead.mean) }}</b>
 <small>{{ lead|interval }}</small></div>
 {% endfor %}
 <div>catalogue shown<b>{{ "%.1f"|format(100 * own["coverage@10"]) }}%</b>
@@ -58,8 +58,8 @@ MODELS = """
 <tr><th>slate less</th>{% for title in headers.values() %}<th>{{ title }}</th>{% endfor %}</tr>
 {% for name, values in protocol.differences.items() %}
 <tr><td>{{ name }}{% if name == protocol.best_baseline %} <small>best baseline</small>{% endif %}</td>
-{% for metric in headers %}<td class="{{ values[metric]|tone }}">{{ "%+.4f"|format(values[metric].mean) }}
-<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}</tr>
+{% for metric in headers %}<td class="{{ values[metric]|tone(protocol.users) }}">
+{{ "%+.4f"|format(values[metric].mean) }}<br><small>{{ values[metric]|interval }}</small></td>{% endfor %}</tr>
 {% endfor %}
 </table>{% endif %}{% endmacro %}
 <h2>The next engagement, beside the baselines</h2>
@@ -99,8 +99,8 @@ rolling.reranking }}: the first ten.</p>
 {% for name, values in rolling.reranking.items() %}
 <tr><td>{{ name.replace("_", " ") }}</td><td>{{ "%.4f"|format(values["ndcg@10"].mean) }}
 <br><small>{{ values["ndcg@10"]|interval }}</small></td>
-<td class="{{ values.difference|tone }}">{% if name != "none" %}{{ "%+.4f"|format(values.difference.mean) }}
-<br><small>{{ values.difference|interval }}</small>{% endif %}</td>
+<td class="{{ values.difference|tone(rolling.users) }}">{% if name != "none" %}
+{{ "%+.4f"|format(values.difference.mean) }}<br><small>{{ values.difference|interval }}</small>{% endif %}</td>
 <td>{{ "%.1f"|format(100 * values["coverage@10"]) }}%</td>
 {% for metric in ["diversity@10", "top1_share@10"] %}
 <td>{% if metric in values %}{{ "%.3f"|format(values[metric].mean) }}
@@ -141,7 +141,7 @@ RANKER = """
 <br><small>{{ values|tenths }}</small>{% endif %}</td>
 {% if order.queries %}
 <td>{{ "%.4f"|format(order.ranker.mean) }}</td><td>{{ "%.4f"|format(order[beside].mean) }}</td>
-<td class="{{ order.difference|tone }}">{{ "%+.4f"|format(order.difference.mean) }}
+<td class="{{ order.difference|tone(order.users) }}">{{ "%+.4f"|format(order.difference.mean) }}
 <br><small>{{ order.difference|interval }}</small></td></tr>
 {% else %}
 <td>–</td><td>–</td><td>–</td></tr>
@@ -232,7 +232,8 @@ items that this user never engaged with before.{% endif %}</p>
 {% endfor %}
 {% for other in [served, rolling.best_baseline] if other in rolling.differences %}
 {% set lead = values.differences[other] %}
-<td class="{{ lead|tone }}">{{ "%+.4f"|format(lead.mean) }}<br><small>{{ lead|interval(3) }}</small></td>{% endfor %}
+<td class="{{ lead|tone(values.users) }}">{{ "%+.4f"|format(lead.mean) }}
+<br><small>{{ lead|interval(3) }}</small></td>{% endfor %}
 </tr>
 {% endfor %}
 {% endfor %}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from souk import outputs
 from souk.evaluation import plots
-from souk.evaluation.at_a_glance import at_a_glance, too_good
+from souk.evaluation.at_a_glance import at_a_glance, few_users, too_good
 from souk.evaluation.behind import behind, large, most_behind, signed
 from souk.evaluation.business import not_told
 from souk.evaluation.few_items import few_items
@@ -26,6 +26,7 @@ from souk.evaluation.slice_metrics import LEAST_USERS
 from souk.evaluation.stages import gone
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, Verdict
 from souk.folders import placed
+from souk.metrics import LEAST_USERS as LEAST_OF_A_LEAD
 
 HEADERS = {
     "hr@10": "HR@10",
@@ -73,7 +74,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             *filter(None, [of_the_last_item(rolling["continued"])]),
             *_of_visitors(metrics["protocols"].get("sessions"), primary),
             *_by_novelty(rolling["slices"], primary),
-            _lead(rolling, primary).strip(),
+            f"{_lead(rolling, primary)} {few_users(rolling['users'])}".strip(),
             *filter(None, [too_good(rolling, primary)]),
             f"Of {rolling['stages'][CHALLENGER]['positives']} positives: {lost(rolling['stages'][CHALLENGER])}.",
             *filter(None, [gone(rolling["stages"][CHALLENGER])]),
@@ -200,6 +201,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         gone=gone(rolling["stages"][CHALLENGER]),
         drawn=drawn(metrics).rstrip(","),
         few_items=few_items(metrics),
+        few_users=few_users(rolling["users"]),
         of_the_last_item=of_the_last_item(rolling["continued"]),
         of_heads=_of_heads(metrics),
         with_all_known=_with_all_known(sessions, metrics["primary"]) if sessions else "",
@@ -273,8 +275,11 @@ def tenths(head: Mapping[str, float], digits: int = 3) -> str:
     return f"by tenth: {' to '.join(dict.fromkeys(bounds))}"
 
 
-def tone(value: Mapping[str, float]) -> str:
-    """Whether a difference is beyond chance: `better`, `worse`, or "" where its interval holds 0."""
+def tone(value: Mapping[str, float], users: int) -> str:
+    """Whether a difference is beyond chance: `better`, `worse`, or "" where its interval holds 0, or is of too few
+    users to tell."""
+    if users < LEAST_OF_A_LEAD:
+        return ""
     return "better" if value["low"] > 0 else "worse" if value["high"] < 0 else ""
 
 
