@@ -258,5 +258,29 @@ def test_diff_tells_what_changed(releases):
     assert "same release" in diff_text(workspace, a, a)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ({"test_start": 0}, {"test_start": 0}, True),
+        ({"test_start": 0}, {"test_start": 86_400_000}, False),
+        ({"test_start": 0, "users": {"drawn": 9}}, {"test_start": 0, "users": {"drawn": 8}}, False),
+        ({"settings": {"max_users": 9}}, {"settings": {"max_users": 8}}, False),
+        ({"settings": {"primary": "mrr"}}, {"settings": {"primary": "hr@10"}}, True),
+        ({"test_start": 0, "users": {"drawn": 9}, "settings": {"max_users": 9}}, {"test_start": 0}, True),
+    ],
+)
+def test_metrics_of_other_questions_are_not_set_side_by_side(releases, tmp_path, old, new, same):
+    """Of releases of two weeks each has its own window; what an older one does not say is no difference."""
+    place, (a, b, _) = releases
+    workspace = Workspace(shutil.copytree(place.root, tmp_path / "souk"))
+    for name, more in ((a, old), (b, new)):
+        file = workspace.releases / name / "evaluation" / "metrics.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | more))
+    text = diff_text(workspace, a, b)
+    assert ("rolling ndcg@10: 0.1 -> 0.2" in text) == same
+    assert (f"`souk evaluate {b} --against {a}` compares" in text) != same
+    assert ("(from 1970-01-01 00:00 UTC and 1970-01-02 00:00 UTC)" in text) == (new.get("test_start", 0) > 0)
+
+
 def test_no_releases_yet(tmp_path):
     assert "souk run" in list_text(Workspace(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from souk.release.naming import weight_changes
 from souk.release.pointer import history, release_folder, release_names
 from souk.release.prune import prune
 from souk.workspace import Workspace
+
+QUESTIONS = ("test_start", "users", "max_users", "max_queries_per_user")  # what metrics.json says of who is asked what
 
 
 def list_text(workspace: Workspace) -> str:
@@ -93,10 +96,11 @@ def diff_text(workspace: Workspace, first: str, second: str) -> str:
     if manifests[0]["name"] == manifests[1]["name"]:
         return f"{first} and {second} are the same release."
     parts = [part for part, digest in manifests[0]["content"].items() if manifests[1]["content"].get(part) != digest]
+    measured = [_measured(folder) for folder in folders]
     sections = {
         "spec": [_flat(json.loads(bundle.spec.to_json())) for bundle in bundles],
         "settings": [_flat(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))) for folder in folders],
-        "metrics": [_metrics(folder) for folder in folders],
+        "metrics": [_metrics(each) for each in measured] if _alike(*measured) else [{}, {}],
         "lineage": [_flat(manifest["lineage"]) for manifest in manifests],
     }
     lines = [f"- {manifests[0]['name']}", f"+ {manifests[1]['name']}", f"different   {', '.join(parts)}"]
@@ -106,13 +110,34 @@ def diff_text(workspace: Workspace, first: str, second: str) -> str:
         changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
         lines += [section] if changed else []
         lines += [f"  {key}: {old.get(key, 'none')} -> {new.get(key, 'none')}" for key in changed]
+        if section == "metrics" and not _alike(*measured):
+            lines.append(_apart(first, second, measured))
     return "\n".join([*lines, "weights", *(f"  {line}" for line in weight_changes(*folders))])
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    """The means of the slate's metrics, by protocol."""
+def _measured(folder: Path) -> dict[str, Any]:
+    """The content of a release's `metrics.json`; nothing where it has none."""
     path = folder / "evaluation" / "metrics.json"
-    protocols = json.loads(path.read_text(encoding="utf-8"))["protocols"] if path.exists() else {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two releases were asked the same questions, as far as both say."""
+    one, other = ({**each, **each.get("settings", {})} for each in (first, second))
+    return all(one[key] == other[key] for key in QUESTIONS if key in one and key in other)
+
+
+def _apart(old: str, new: str, measured: Sequence[Mapping[str, Any]]) -> str:
+    """A line in place of metrics that are not of the same questions."""
+    since = " and ".join(dict.fromkeys(_day(each["test_start"]) for each in measured if "test_start" in each))
+    told = f" (from {since})" if since else ""
+    return f"metrics     are not of the same window and users{told}: `souk evaluate {new} --against {old}` compares"
+
+
+def _metrics(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The means of the slate's metrics, by protocol."""
+    protocols = measured.get("protocols", {})
     slates = {name: protocol["models"].get("slate", {}) for name, protocol in protocols.items()}
     return {
         f"{protocol} {metric}": round(value["mean"], 4)
