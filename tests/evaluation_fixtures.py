@@ -173,7 +173,7 @@ def write_examples(features: Path, satisfied):
 def shop_setting(folder: Path) -> Setting:
     """Thirty users of two towns who had i00 to i02: ten take i03 next, ten i05, five i00 again, five i19.
 
-    Nothing is engaged with twice, and an item costs its number.
+    Nothing is engaged with twice, and an item costs its number. All but i05 is bought as it is taken.
     """
     spec = make_spec({**CONFIG, "repeat": "never", "columns": {"users": {"town": "categorical"}}})
     names = [f"u{n:02d}" for n in range(30)]
@@ -185,6 +185,11 @@ def shop_setting(folder: Path) -> Setting:
          "price": float(item[1:])}
         for n, (user, item, time) in enumerate(rows)
     ]  # fmt: skip
+    events += [
+        event | {"event_id": event["event_id"].replace("e", "p"), "event_type": "purchase"}
+        for event in events
+        if event["timestamp"] >= START and event["item_id"] != "i05"
+    ]
     users = [{"user_id": user, "town": ("north", "south")[n % 2]} for n, user in enumerate(names)]
     items = {f"i{n:02d}": True for n in range(20)}
     tables, features = write_artifacts(folder / "shop", events, items, START, users)

@@ -1,14 +1,19 @@
 """Figures of the shop by hand: conversion, values of slates and orders, who comes back."""
 
+import numpy as np
 import pytest
 
-from souk.evaluation.business import figures, not_told, unknown, window_events
+from souk.evaluation.business import figures, not_told, unknown, value_per_slate, window_events
+from souk.evaluation.protocol import Ranking
+from souk.evaluation.queries import rolling_queries
 from souk.evaluation.window import Window
 from tests.evaluation_fixtures import (
     DAY,
     ITEMS,
     START,
+    content_of,
     make_spec,
+    reader,
     spec_of,
     write_artifacts,
 )
@@ -77,6 +82,34 @@ def test_a_log_of_slates_that_were_clicked_alone_tells_no_conversion_whatever_en
     spec = engaged_by({"min_dwell_seconds": 10})
     events = window_events(shop_events(tmp_path, rows), WINDOW)
     assert "conversion" not in figures(events, spec) and "20 of 20 logged slates" in unknown(events, spec)["conversion"]
+
+
+def test_slates_are_worth_what_was_bought_of_them(tmp_path):
+    """Nothing for what is clicked alone or before; the purchase's price, else the item's; the tenth place counts."""
+    spec = engaged_by({"events": ["click", "purchase"]})
+    rows = [
+        event(0, "ann", "click", START + 1, price=50.0),
+        event(1, "ann", "click", START + 2, item_id="b", price=4.0),
+        event(2, "ann", "purchase", START + 3, item_id="b", price=4.0),
+        event(3, "ann", "click", START + 4, item_id="c", price=9.0),  # of one moment with its purchase
+        event(4, "ann", "purchase", START + 4, item_id="c"),
+        event(5, "ann", "purchase", START + 5, item_id="d"),
+    ]
+    window, catalogue = reader(tmp_path)(spec, rows)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    events, content = window_events(tmp_path / "0" / "tables", window), content_of(catalogue, prices={"c": 7.0})
+
+    def found(*places, of=events):
+        ranks = [np.array([float(place)]) for place in places]
+        told = value_per_slate([Ranking("x", ranks, [], np.full((5, 10), -1))], queries, of, content, 10)
+        return told and (told["x"]["value_per_slate@10"]["mean"], told["x"]["value_share@10"])
+
+    assert found(1, 1, 1, 1, 1) == (pytest.approx(11 / 5), 1.0)
+    assert found(1, 1, 11, 10, 1) == (pytest.approx(7 / 5), pytest.approx(7 / 11))
+    assert found(11, 11, 10, 11, 11) == (pytest.approx(4 / 5), pytest.approx(4 / 11))
+    assert found(1, 1, 1, 1, 1, of=events[events["event_type"] == "click"]) == {}, (
+        "a log without purchases has no table"
+    )
 
 
 def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):

@@ -3,13 +3,11 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from souk.config import Evaluate
 from souk.errors import SoukError
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.business import value_per_slate
 from souk.evaluation.examples import USERS, example_users
 from souk.evaluation.measure import _labels as labels_of
 from souk.evaluation.measure import _overlap as overlap
@@ -194,21 +192,13 @@ def test_one_known_label_has_no_auc(tmp_path):
 
 
 def test_the_value_of_a_slate_is_that_of_its_hits(measured):
-    """Every engagement has the price of its item's number; i03 and i05 stand in the slate, i19 does not."""
-    models = measured[0]["protocols"]["rolling"]["business"]["models"]
-    total = (10 * 3 + 10 * 5 + 5 * 19) / 25
-    assert models["slate"]["value_per_slate@10"]["mean"] == pytest.approx((10 * 3 + 10 * 5) / 25)
-    assert models["slate"]["value_share@10"] == pytest.approx(80 / 25 / total)
-
-
-def test_the_tenth_place_is_worth_its_price_and_the_eleventh_nothing(tmp_path):
-    spec = spec_of("always")
-    window, catalogue = reader(tmp_path)(spec)
-    queries = rolling_queries(window, catalogue, spec, most=20)[:1]
-    prices = {"event_id": list(queries[0].target_events), "price": [3.0, 5.0]}
-    shown = Ranking("x", [np.array([10.0, 11.0])], [], np.full((1, 10), -1))
-    found = value_per_slate([shown], queries, pd.DataFrame(prices), content_of(catalogue), 10)["x"]
-    assert (found["value_per_slate@10"]["mean"], found["value_share@10"]) == (3.0, 3 / 8)
+    """Every event has the price of its item's number; i03 and i05 stand in the slate, i19 does not, and i05 is clicked
+    alone."""
+    business = measured[0]["protocols"]["rolling"]["business"]
+    slate = business["models"]["slate"]
+    assert slate["value_per_slate@10"]["mean"] == pytest.approx(10 * 3 / 25)
+    assert slate["value_share@10"] == pytest.approx(10 * 3 / (10 * 3 + 5 * 19))
+    assert business["valued"] == "purchases" and business["window"]["orders"] == 20
 
 
 def test_examples_are_drawn_and_marked(tmp_path):
@@ -252,7 +242,7 @@ def test_a_setting_without_prices_or_content_is_measured(tmp_path):
     metrics, _ = measure_models(setting, slates, [ItemKnn(setting.catalogue), Popularity(setting.catalogue)])
     assert json.dumps(metrics, allow_nan=False)  # no label of the window is known yet
     rolling = metrics["protocols"]["rolling"]
-    assert rolling["business"] == {"window": {}, "unknown": {}, "models": {}}
+    assert rolling["business"] == {"window": {}, "unknown": {}, "models": {}, "valued": "purchases"}
     assert rolling["overlap@10"] is None
     assert rolling["worst_slices"].keys() == {"least_users"}
 

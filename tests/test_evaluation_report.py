@@ -160,6 +160,22 @@ def test_the_slice_in_which_a_simple_rule_is_ahead_is_named_in_summary_and_page(
     assert "Behind item_knn, a simple rule, in item category: a" in summary(found, VERDICT)
 
 
+def test_the_shop_says_what_its_figures_are_of(metrics):
+    """What is of the log, and what of slates; evaluations of before counted the price of whatever engages."""
+    rolling = metrics["protocols"]["rolling"]
+
+    def told(**business):
+        shop = {"business": rolling["business"] | business}
+        return words(page(metrics | {"protocols": metrics["protocols"] | {"rolling": rolling | shop}}, None))
+
+    assert "orders 20; average order value 6.25. These are of the log" in told()
+    assert "price of what was bought and shown" in told() and "taken and shown" not in told()
+    assert "of the log, whatever" not in told(window={}), "what follows is of slates"
+    before = {key: value for key, value in rolling["business"].items() if key != "valued"}
+    rolling = rolling | {"business": before}
+    assert "price of what was taken and shown" in told()
+
+
 def test_what_no_label_tells_is_a_dash(metrics):
     assert "nan" not in words(page(metrics, VERDICT))
     bare = metrics | {"ranker": {"slate": Observed().measure({}, samples=100)}}

@@ -24,6 +24,7 @@ from souk.metrics import Floats, mean_by_user
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
 
+VALUED = "purchases"  # what value_per_slate counts; evaluations of before, which do not say, whatever engages
 NEARLY_ALL = 0.95  # of the logged slates: no shop has so many taken from, a log without the others has
 COLUMNS = (
     "event_id", "user_id", "item_id", "event_type", "timestamp", "session_id", "request_id", "position", "price",
@@ -123,16 +124,15 @@ def value_per_slate(
     content: Content,
     samples: int,
 ) -> dict[str, Any]:
-    """The price of the engaged items that stand among the first TOP, per query, averaged by user.
+    """The price of the bought items that stand among the first TOP, per query, averaged by user.
 
-    The price is that of the event, else that of the item; a target without either counts as 0. Empty where no target
-    has a price.
+    A target counts that the user bought at that moment, with the price of the purchase, else that of the item; any
+    other, and one without a price, as 0. Empty where none counts.
 
     Returns:
         Per model `value_per_slate@10` with its interval, and `value_share@10`: its part of the price of all targets.
     """
-    known = events[["event_id", "price"]].dropna()
-    paid = dict(zip(known["event_id"].tolist(), known["price"].tolist(), strict=True))
+    paid = _paid(events)
     prices = [_prices(query, paid, content) for query in queries]
     users = Users.of(queries)
     total = mean_by_user(np.array([own.sum() for own in prices]), users.of_query, len(users.names)).mean()
@@ -148,8 +148,17 @@ def value_per_slate(
     return found
 
 
+def _paid(events: pd.DataFrame) -> dict[str, float]:
+    """By event the price of the purchase that it is, or is of one moment with; NaN where the log has none for it."""
+    moment = ["user_id", "item_id", "timestamp"]
+    bought = events[events["event_type"] == EventType.PURCHASE].groupby(moment, as_index=False)["price"].first()
+    found = events[["event_id", *moment]].merge(bought, on=moment)
+    return dict(zip(found["event_id"].tolist(), found["price"].astype(float).tolist(), strict=True))
+
+
 def _prices(query: Query, paid: Mapping[str, float], content: Content) -> Floats:
     known = [
-        paid.get(event, content.prices[item]) for event, item in zip(query.target_events, query.targets, strict=True)
+        content.prices[item] if np.isnan(price := paid.get(event, 0.0)) else price
+        for event, item in zip(query.target_events, query.targets, strict=True)
     ]
     return np.nan_to_num(np.array(known, np.float64))

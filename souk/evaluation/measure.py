@@ -172,6 +172,7 @@ def _rolling(
             "window": business.figures(events, setting.spec),
             "unknown": business.unknown(events, setting.spec),
             "models": business.value_per_slate(rankings, queries, events, setting.content, samples),
+            "valued": business.VALUED,
         },
         "examples": example_users(rankings, queries, setting.content, [CHALLENGER, CHAMPION]),
     }, per_user, (queries, rankings)  # fmt: skip

@@ -191,10 +191,11 @@ choose; on the right by what these users took, of which chance has more the fewe
 <h2>The shop</h2>
 <p>{% for name, value in shop.window.items() %}{{ name.replace("_", " ") }}
 {{ "%.1f%%"|format(100 * value) if name in ("conversion", "repeat_visits") else
-("%.2f" if value % 1 else "%.0f")|format(value) }}{{ "; " if not loop.last }}{% endfor %}{{ "." if shop.window }}
-These are of the log, whatever was shown then.{{ not_told }}</p>{% if shop.models %}
+("%.2f" if value % 1 else "%.0f")|format(value) }}{{ "; " if not loop.last }}{% endfor %}{% if shop.window %}.
+These are of the log, whatever was shown then.{% endif %}{{ not_told }}</p>{% if shop.models %}
 <table>
-<tr><th>model</th><th>price of what was taken and shown, a slate</th><th>share of all that was taken</th></tr>
+{% set act = "bought" if shop.valued is defined else "taken" %}
+<tr><th>model</th><th>price of what was {{ act }} and shown, a slate</th><th>share of all that was {{ act }}</th></tr>
 {% for name, values in shop.models.items() %}
 <tr><td>{{ name }}</td><td>{{ "%.3f"|format(values["value_per_slate@10"].mean) }}
 <br><small>{{ values["value_per_slate@10"]|interval(3) }}</small></td>
