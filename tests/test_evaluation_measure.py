@@ -203,14 +203,17 @@ def test_the_value_of_a_slate_is_that_of_its_hits(measured):
 
 def test_examples_are_drawn_and_marked(tmp_path):
     spec = spec_of("always")
-    events = [(f"u{n:02d}", item, "click", START + t) for n in range(30) for item, t in (("a", -5), ("b", 1), ("c", 2))]
+    acts = (("a", "click", -9), ("c", "purchase", -5), ("b", "click", 1), ("c", "click", 2))
+    events = [(f"u{n:02d}", item, act, START + t) for n in range(30) for item, act, t in acts]
     window, catalogue = reader(tmp_path)(spec, events)
     queries = rolling_queries(window, catalogue, spec, most=20)
     ranking = rank(Fixed(catalogue, {"b": 1.0}, "slate"), queries, catalogue)
-    found = example_users([ranking], queries, content_of(catalogue), ["slate", "champion"])
+    found = example_users([ranking], queries, catalogue, content_of(catalogue), ["slate", "champion"])
     assert len({user["user_id"] for user in found}) == USERS
-    assert found == example_users([ranking], queries, content_of(catalogue), ["slate", "champion"])
-    assert all((user["history"], user["targets"], user["events"]) == (["A"], ["B"], 1) for user in found)
+    assert found == example_users([ranking], queries, catalogue, content_of(catalogue), ["slate", "champion"])
+    assert all((user["history"], user["targets"], user["events"]) == (["C", "A"], ["B"], 2) for user in found), (
+        "what engages is no more of what they did than what does not"
+    )
     assert found[0]["slates"] == {"slate": [("B", True), ("A", False), ("C", False), ("D", False), ("NEW", False)]}
 
 

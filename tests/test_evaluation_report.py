@@ -154,10 +154,15 @@ def test_the_slice_in_which_a_simple_rule_is_ahead_is_named_in_summary_and_page(
     assert told.format("popularity", "south", "-0.1000 (95% -0.2000 to -0.0300", 2) in summary(found, VERDICT)
     north["differences"] = south["differences"] = {"item_knn": level, "popularity": level}
     assert "a simple rule" not in summary(found, VERDICT) + page(found, VERDICT)
-    slices["item category: a"] = {**north, "differences": {"item_knn": level, "popularity": lost}}
-    assert "a simple rule" not in summary(found, VERDICT), "popularity is right wherever the popular is asked for"
-    slices["item category: a"]["differences"]["item_knn"] = lost
-    assert "Behind item_knn, a simple rule, in item category: a" in summary(found, VERDICT)
+    rules = {"item_knn": level, "popularity": lost, "fresh": lost}
+    for name, family in (("item category: a", "item category"), ("new items", "known or new")):
+        part = slices[name] = {**north, "side": "item", "family": family, "differences": rules}
+        assert "a simple rule" not in summary(found, VERDICT), "they are right wherever what they show is asked for"
+        part["differences"] = rules | {"item_knn": lost}
+        assert f"Behind item_knn, a simple rule, in {name}" in summary(found, VERDICT)
+        del slices[name]
+    slices["new to the user"] = {**north, "side": "item", "family": "new to the user", "differences": rules}
+    assert re.search("Behind (fresh|popularity), a simple rule, in new to the user", summary(found, VERDICT))
 
 
 def test_the_shop_says_what_its_figures_are_of(metrics):

@@ -8,11 +8,11 @@ from typing import Any
 from souk.candidates import TOWERS
 from souk.evaluation.baselines import BASELINES, Fresh, Popularity, SegmentPopularity, Trending
 from souk.evaluation.slice_metrics import LEAST_USERS
+from souk.evaluation.slices import FAMILIARITY
 
 Parts = Mapping[str, Any]
 # Much the same for everybody: among targets that are what these show, none of them can be wrong.
 ALIKE = (Fresh.name, Popularity.name, SegmentPopularity.name, Trending.name)
-BY_ITEM = "item "  # how the slices by what the targets are begin
 
 
 def large(slices: Parts) -> dict[str, Any]:
@@ -27,7 +27,8 @@ def behind(slices: Parts, model: str) -> list[tuple[str, Any]]:
 
 def most_behind(slices: Parts, primary: str) -> list[str]:
     """Of its own two towers, and of the simple rules, a sentence where the slate is behind them: the slice in which it
-    is so most surely, and in how many it is. Rules that are ALIKE for everybody are passed over in slices by item.
+    is so most surely, and in how many it is. Rules that are ALIKE for everybody are passed over in slices by what the
+    targets are; what is new to a user may be anything.
 
     Args:
         slices: all of them.
@@ -43,7 +44,7 @@ def _most(slices: Parts, others: str, models: list[str], primary: str) -> list[s
         (model, name, part)
         for model in models
         for name, part in behind(slices, model)
-        if not (model in ALIKE and name.startswith(BY_ITEM))
+        if not (model in ALIKE and part["side"] == "item" and part["family"] != FAMILIARITY)
     ]
     if not found:
         return []

@@ -9,7 +9,7 @@ import numpy as np
 
 from souk.evaluation.content import Content
 from souk.evaluation.protocol import Ranking
-from souk.evaluation.queries import Query
+from souk.evaluation.queries import Catalogue, Query
 
 USERS = 10
 HISTORY = 8  # last items that are shown
@@ -17,12 +17,16 @@ SEED = 22
 
 
 def example_users(
-    rankings: Sequence[Ranking], queries: Sequence[Query], content: Content, models: Sequence[str]
+    rankings: Sequence[Ranking],
+    queries: Sequence[Query],
+    catalogue: Catalogue,
+    content: Content,
+    models: Sequence[str],
 ) -> list[dict[str, Any]]:
     """The first query of USERS users, who are drawn by a seed: nobody picks the best looking ones.
 
     Returns:
-        Per user: `user_id`, `events` so far, the titles of the last items of the `history`, newest first, the
+        Per user: `user_id`, `events` so far, as `history` the titles of the last items of these, newest first, the
         `targets`, and per model the `slates`: pairs of a title and whether it is a target.
     """
     first: dict[str, int] = {}
@@ -31,11 +35,16 @@ def example_users(
     names = sorted(first)
     drawn = np.random.default_rng(SEED).permutation(len(names))[:USERS]
     shown: Mapping[str, Ranking] = {ranking.name: ranking for ranking in rankings if ranking.name in models}
-    return [_example(queries[i], i, shown, content) for i in (first[names[place]] for place in sorted(drawn.tolist()))]
+    return [
+        _example(queries[i], i, shown, catalogue, content)
+        for i in (first[names[place]] for place in sorted(drawn.tolist()))
+    ]
 
 
-def _example(query: Query, index: int, shown: Mapping[str, Ranking], content: Content) -> dict[str, Any]:
-    last = dict.fromkeys(query.history[::-1].tolist())
+def _example(
+    query: Query, index: int, shown: Mapping[str, Ranking], catalogue: Catalogue, content: Content
+) -> dict[str, Any]:
+    last = dict.fromkeys(catalogue.position[event.item_id] for event in reversed(query.past))
     targets = set(query.targets.tolist())
     return {
         "user_id": query.user_id,

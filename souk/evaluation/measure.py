@@ -174,7 +174,9 @@ def _rolling(
             "models": business.value_per_slate(rankings, queries, events, setting.content, samples),
             "valued": business.VALUED,
         },
-        "examples": example_users(rankings, queries, setting.content, [CHALLENGER, CHAMPION]),
+        "examples": example_users(
+            rankings, queries, setting.catalogue, setting.content, [CHALLENGER, CHAMPION]
+        ),
     }, per_user, (queries, rankings)  # fmt: skip
 
 
