@@ -11,8 +11,16 @@ from souk.evaluation.verdict import Rule, Verdict
 from tests.evaluation_fixtures import FixedSlates, shop_setting
 
 TRAINING = {
-    "two_tower": [{"loss": 3.0, "seconds": 1.0}, {"loss": 2.0, "seconds": 1.0}],
-    "ranker": [{"loss": 0.5, "validation_loss": 0.6}],
+    "two_tower": [
+        {"loss": 3.0, "seconds": 1.0},
+        {"loss": 2.0, "seconds": 1.0, "ndcg@10": 0.3},
+        {"loss": 2.5, "seconds": 1.0, "refresh": 1.0},
+    ],
+    "ranker": [
+        {"stage": 0, "held_out_loss": 0.9, "ndcg@10": 0.1},
+        {"stage": 1, "held_out_loss": 0.6, "ndcg@10": 0.2, "loss": 1.5, "seconds": 1.0},
+        {"stage": 2, "held_out_loss": 0.5, "ndcg@10": 0.3, "loss": 1.3, "seconds": 1.0},
+    ],
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from souk.evaluation.at_a_glance import at_a_glance
 from souk.evaluation.measure import BASELINES
 from souk.evaluation.observed import Observed
-from souk.evaluation.plots import metric_bars, popularity_curve, recall_curves
+from souk.evaluation.plots import learning_curves, metric_bars, popularity_curve, recall_curves
 from souk.evaluation.report import page, summary, tone
 from souk.evaluation.verdict import Verdict
 from souk.metrics import bootstrap
@@ -226,6 +226,19 @@ def test_losses_are_of_the_towers_epochs_and_of_the_rankers_judgements(html):
     assert [drawn.count(f"<!-- {word} -->") for word in ("epoch", "judgement")] == [1, 1]
     places = [drawn.index(f"<!-- {word} -->") for word in ("epoch", "two_tower", "judgement", "ranker")]
     assert places == sorted(places), "each chart has its title after its axis"
+
+
+def test_only_what_can_be_compared_is_drawn_of_a_fit(html):
+    """The ranker's `loss` has more heads and other negatives than `held_out_loss`; the towers have no loss held out."""
+    drawn = html[html.index("<h2>Training") :]
+    drawn = drawn[: drawn.index("</svg>")]
+    assert [drawn.count(f"<!-- {word} -->") for word in ("held_out_loss", "ndcg@10", "loss")] == [1, 1, 1]
+    assert drawn.count("stroke: #bbbbbb") == 3, "the refresh, and two stages"
+
+
+@pytest.mark.parametrize("history", [[{"loss": 0.5}], [{"stage": 0}]])
+def test_a_fit_that_recorded_less_is_drawn(history):
+    assert "<svg" in learning_curves({"two_tower": history[:1], "ranker": history})
 
 
 def test_page_without_training_or_calibration(metrics):

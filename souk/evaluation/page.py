@@ -184,6 +184,9 @@ choose; on the right by what these users took, of which chance has more the fewe
 {% endif %}
 {% if pictures.training %}
 <h2>Training</h2>
+<p>The loss of the towers on what they learn from. Of the ranker, the loss of the order on users whom its fit does not
+see, and their NDCG@10: what it is fitted by is of other negatives and of more heads. Dotted: where the next stage
+begins, or the refresh on the events of the validation window.</p>
 {{ pictures.training | safe }}
 {% endif %}
 {% set shop = rolling.business %}

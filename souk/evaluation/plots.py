@@ -34,6 +34,8 @@ STAGE_COLORS = {  # in the order of the stages; see souk.evaluation.stages
 }
 FRONTS = {"expected_": "as it is expected", "": "as held-out users saw it"}
 LOSSES_OF = {"two_tower": "epoch", "ranker": "judgement"}  # the ranker's held-out users do not judge each epoch
+# The loss that the ranker is fitted by has other heads and drawn negatives in it: nothing to hold beside held_out_loss.
+CURVES = {"two_tower": ("loss",), "ranker": ("held_out_loss", "ndcg@10")}
 
 
 @rc_context(STYLE)
@@ -101,17 +103,26 @@ def stage_bars(stages: Mapping[str, Mapping[str, Any]]) -> str:
 
 @rc_context(STYLE)
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """The losses of each model, by what its fit recorded them of (LOSSES_OF)."""
+    """What can be compared along each model's fit, by what it was recorded of (LOSSES_OF), each on an axis of its own;
+    a dotted line where the next stage begins, or the refresh."""
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     for axes, (name, history) in zip(
         figure.subplots(1, len(histories), squeeze=False)[0], histories.items(), strict=True
     ):
-        for key in sorted({key for entry in history for key in entry if "loss" in key}):
-            points = [(number, entry[key]) for number, entry in enumerate(history, start=1) if key in entry]
-            axes.plot(*zip(*points, strict=True), marker=".", label=key)
+        start = 1 - int("stage" in history[0])  # what the ranker begins with is judged, too
+        parts = [(entry.get("stage", 0), entry.get("refresh", 0)) for entry in history]
+        for number in range(1, len(parts)):
+            if parts[number] != parts[number - 1]:
+                axes.axvline(start + number - 0.5, color="#bbbbbb", ls=":", lw=1)
+        own = axes
+        lines: list[Any] = []
+        for key, color in zip(CURVES[name], COLORS[::2], strict=False):
+            points = [(number, entry[key]) for number, entry in enumerate(history, start) if key in entry]
+            own = axes.twinx() if lines else axes
+            lines += own.plot(*zip(*points, strict=True), marker=".", label=key, color=color) if points else []
         axes.set_title(name)
         axes.set_xlabel(LOSSES_OF[name])
-        axes.legend(frameon=False)
+        own.legend(handles=lines, frameon=False)
     return _svg(figure)
 
 

@@ -100,7 +100,7 @@ def train_two_tower(
     if window == "trial":
         end = boundary
     else:
-        history += fit.refresh(end, epochs or settings.epochs, report)
+        history += [{**each, "refresh": 1.0} for each in fit.refresh(end, epochs or settings.epochs, report)]
         _save(out, model, transforms, catalogue, sequences)
     metrics = {
         "loss": history[-1]["loss"],
