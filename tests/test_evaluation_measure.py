@@ -7,6 +7,7 @@ import pytest
 
 from souk.config import Evaluate
 from souk.errors import SoukError
+from souk.evaluation.asked import drawn
 from souk.evaluation.baselines import ItemKnn, Popularity
 from souk.evaluation.examples import USERS, example_users
 from souk.evaluation.measure import _labels as labels_of
@@ -15,7 +16,7 @@ from souk.evaluation.measure import main_metrics, measure_models
 from souk.evaluation.observed import Observed
 from souk.evaluation.protocol import METRICS, Ranking, Users, rank
 from souk.evaluation.queries import rolling_queries
-from souk.evaluation.report import drawn, lost, page
+from souk.evaluation.report import lost, page
 from souk.evaluation.setting import Setting
 from souk.evaluation.stages import STAGES, attribution, gone
 from tests.evaluation_fixtures import (

@@ -1,5 +1,6 @@
 """The clock of leave-last-out: each user's last event is the test, the one before it the validation."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from souk.errors import SoukError
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.windows import read_window
 from souk.features.labels import engaging_rows
-from souk.features.windows import Windows, split_windows
+from souk.features.windows import Windows, read_windows, split_windows
 from souk.ingest.last_out import leave_last_out
 from souk.schema import DAY_MS
 from tests.evaluation_fixtures import spec_of, write_artifacts
@@ -97,15 +98,25 @@ def test_the_last_two_days_are_the_windows(clocked):
     events, _ = clocked
     times = events["timestamp"].to_numpy()
     windows = split_windows(times, int(times.max()), Split(protocol="leave_last_out"))
-    assert windows == Windows(LAST - DAY_MS, LAST, LAST + 1)
+    assert windows == Windows(LAST - DAY_MS, LAST, LAST + 1, last_out=True)
     assert (times >= windows.test_start).sum() == 3  # one of each user
     assert ((times >= windows.validation_start) & (times < windows.test_start)).sum() == 2  # cleo has no other
+
+
+def test_the_clock_is_told_where_the_boundaries_are_kept(tmp_path):
+    """A file of a split in time is what it was: nothing of it is made again."""
+    last, time = Windows(1, 2, 3, last_out=True), Windows(1, 2, 3)
+    for windows, told in ((last, {"last_out": True}), (time, {})):
+        (tmp_path / "windows.json").write_text(windows.to_json())
+        assert read_windows(tmp_path / "windows.json") == windows
+        assert json.loads(windows.to_json()) == {"validation_start": 1, "test_start": 2, "end": 3, **told}
+    assert last.text() == time.text()
 
 
 def test_shares_mean_nothing_under_leave_last_out():
     times = np.repeat([1, 2, 3, 4], [100, 100, 5, 5]) * DAY_MS
     split = Split(protocol="leave_last_out", validation=0.4, test=0.4)
-    assert split_windows(times, 4 * DAY_MS, split) == Windows(3 * DAY_MS, 4 * DAY_MS, 4 * DAY_MS + 1)
+    assert split_windows(times, 4 * DAY_MS, split) == Windows(3 * DAY_MS, 4 * DAY_MS, 4 * DAY_MS + 1, last_out=True)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +128,7 @@ def test_the_validation_window_has_enough_for_a_ranker_where_a_tenth_of_all_is(u
     times = np.repeat(np.arange(1, engagements + 1), users) * DAY_MS
     end = engagements * DAY_MS
     windows = split_windows(times, end, Split(protocol="leave_last_out"))
-    assert windows == Windows(end - days * DAY_MS, end, end + 1)
+    assert windows == Windows(end - days * DAY_MS, end, end + 1, last_out=True)
 
 
 @pytest.mark.parametrize("times", [[], [1], [1, 2]])

@@ -114,6 +114,7 @@ def measure_models(
         "items": setting.items,
         "users": {"engaging": setting.window.engaging, "drawn": len(setting.window.events)},
         "test_start": setting.window.start,
+        "last_out": setting.window.last_out,
         "champion": "",
         "champion_lacks": [],
         "training": {},
@@ -156,6 +157,7 @@ def _rolling(
     if warning := gone(stages[CHALLENGER]):
         setting.tell(warning)
     events = business.window_events(setting.tables, setting.window)
+    dated = not setting.window.last_out  # else of each user's orders and slates one engagement is there
     return found | {
         "unanswered": asked.unanswered,
         "recall_curve": recall_curves(rankings, users),
@@ -169,8 +171,8 @@ def _rolling(
         "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
         "overlap@10": _overlap(*twins, users) if twins else None,
         "business": {
-            "window": business.figures(events, setting.spec),
-            "unknown": business.unknown(events, setting.spec),
+            "window": business.figures(events, setting.spec) if dated else {},
+            "unknown": business.unknown(events, setting.spec) if dated else {},
             "models": business.value_per_slate(rankings, queries, events, setting.content, samples),
             "valued": business.VALUED,
         },

@@ -6,7 +6,7 @@ VERDICT = """
 {% set primary = metrics.primary %}
 {% set own = rolling.models[ours] %}
 <h1>{{ metrics.dataset }}</h1><p class="first">{{ at_a_glance }}</p>
-<small>Test window from {{ window }}: {{ rolling.queries }} queries of {{ rolling.users }} users{{ drawn }}; each ranks
+<small>{{ window }}: {{ rolling.queries }} queries of {{ rolling.users }} users{{ drawn }}; each ranks
 the items that were there by then, of {{ metrics["items"] }} in all. {{ few_items }} {{ few_users }}</small>
 {% if verdict %}
 <p class="verdict {{ verdict.outcome }}"><b>{{ outcome }}</b>{% if verdict.champion %}

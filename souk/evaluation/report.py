@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 
 from souk import outputs
 from souk.evaluation import plots
+from souk.evaluation.asked import LAST_OUT, drawn, window
 from souk.evaluation.at_a_glance import at_a_glance, few_users, too_good
 from souk.evaluation.behind import behind, large, most_behind, signed
 from souk.evaluation.business import not_told
@@ -45,14 +45,6 @@ OUTCOMES = {
 }
 
 
-def drawn(metrics: Mapping[str, Any]) -> str:
-    """In words, that not all users who engage in the window are asked; nothing where they are."""
-    users = metrics["users"]
-    if users["drawn"] == users["engaging"]:
-        return ""
-    return f", of {users['drawn']} drawn from the {users['engaging']} who engage,"
-
-
 def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """Markdown: the main table, aligned, with what it rests on, where positives are lost, and the verdict, if any."""
     rolling, frozen = metrics["protocols"]["rolling"], metrics["protocols"]["frozen"]
@@ -67,7 +59,8 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         [
             *_aligned(header, rows),
             "",
-            f"{rolling['queries']} queries of {rolling['users']} users{drawn(metrics)} in the test window; each "
+            f"{rolling['queries']} queries of {rolling['users']} users{drawn(metrics)} in the test window"
+            f"{f' ({LAST_OUT})' if metrics.get('last_out') else ''}; each "
             f"ranks the items that were there by then, of {metrics['items']} in all. {few_items(metrics)}".rstrip(),
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}."
             + _lead(frozen, primary),
@@ -196,7 +189,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         beside=f"{metrics['champion']} stands as the champion" if CHAMPION in rolling["models"] else NO_CHAMPION,
         headers=HEADERS,
         least_users=LEAST_USERS,
-        window=datetime.fromtimestamp(metrics["test_start"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        window=window(metrics),
         lost=lost(rolling["stages"][CHALLENGER]),
         gone=gone(rolling["stages"][CHALLENGER]),
         drawn=drawn(metrics).rstrip(","),

@@ -25,6 +25,7 @@ class Window:
         profiles: their rows of the users table.
         engaging: how many users engage in it, of whom `events` may hold a draw.
         hides: those of each such user before `end`, oldest first.
+        last_out: whether it is each user's last engagement, under a clock that has no dates.
         shown: likewise the impressions, as far back as `repeat.fatigue` looks at the start; none without it.
     """
 
@@ -35,6 +36,7 @@ class Window:
     engaging: int = 0
     hides: Mapping[str, Sequence[Event]] = field(default_factory=dict)
     shown: Mapping[str, Sequence[Event]] = field(default_factory=dict)
+    last_out: bool = False
 
     def marked(self, state: UserState, taken: Collection[str], time: int, spec: FeatureSpec) -> UserState:
         """`souk.withheld.marked`, of a state before `time`."""

@@ -65,7 +65,8 @@ def read_window(
         tell(f"{most:,} of the {engaging:,} users who engage in the window are drawn (evaluate.max_users)")
         users = sorted(sorted(users, key=lambda user: hashlib.sha256(user.encode()).digest())[:most])
     catalogue = _read_catalogue(tables, features, spec, inside, start, windows.end)
-    return catalogue, replace(_read_users(tables, spec, users, start, end, context), engaging=engaging)
+    found = _read_users(tables, spec, users, start, end, context)
+    return catalogue, replace(found, engaging=engaging, last_out=windows.last_out)
 
 
 def _read_catalogue(

@@ -26,11 +26,13 @@ class Windows:
         validation_start: where the validation window begins.
         test_start: where the test window begins.
         end: one past the last event.
+        last_out: whether times are those of leave-last-out's clock (souk.ingest.last_out), and no dates.
     """
 
     validation_start: int
     test_start: int
     end: int
+    last_out: bool = False
 
     @property
     def ends(self) -> npt.NDArray[np.int64]:
@@ -39,12 +41,13 @@ class Windows:
 
     def text(self) -> str:
         """The boundaries as dates, for people."""
-        days = (datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%d %H:%M") for time in asdict(self).values())
+        days = (datetime.fromtimestamp(int(time) / 1000, UTC).strftime("%Y-%m-%d %H:%M") for time in self.ends)
         return "validation from {}, test from {}, end {} (UTC)".format(*days)
 
     def to_json(self) -> str:
         """The content of `windows.json`."""
-        return json.dumps(asdict(self), indent=1)
+        told = asdict(self)
+        return json.dumps(told if self.last_out else {name: told[name] for name in BOUNDARIES}, indent=1)
 
 
 def read_windows(path: str | Path) -> Windows:
@@ -73,7 +76,7 @@ def split_windows(engaging: npt.NDArray[np.int64], last_event: int, split: Split
     if count:
         validation_start, test_start = (int(times[min(start, count - 1)]) for start in starts)
         if times[0] < validation_start < test_start:
-            return Windows(validation_start, test_start, last_event + 1)
+            return Windows(validation_start, test_start, last_event + 1, split.protocol == "leave_last_out")
     raise SoukError(
         "engaging events at enough times for a training, a validation and a test window",
         f"{count} engaging events at {len(np.unique(times))} distinct times",
