@@ -19,6 +19,8 @@ from prometheus_client import CollectorRegistry
 from souk.errors import SoukError
 from souk.listening import address, bind
 from souk.serving import logs
+from souk.serving.events.route import EventsRoute
+from souk.serving.items.route import ItemsRoute
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.protocol.drain import Drain
@@ -51,7 +53,12 @@ def models():
 
 
 @pytest.fixture
-def call(models):
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def app(models, registry):
     drain = Drain(0)
     plane = StrictDataPlane(models, drain)
 
@@ -60,21 +67,28 @@ def call(models):
         def broken():
             raise KeyError(SECRET)
 
+        for route in (EventsRoute(None, None, None, lambda: 0), ItemsRoute(None, None)):
+            route.register(app)
+
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        metrics = ServingMetrics(CollectorRegistry())
+        metrics = ServingMetrics(registry)
         server = RestServer(listening, plane, FixedModels(models), metrics, opened({}), 1, more, drain)
         app = FastAPI()
         server._add_middlewares(app)
         server._register_endpoints(app)
         server._add_exception_handlers(app)
+        yield app
 
-        async def call(method, path, **more):
-            transport = httpx.ASGITransport(app)  # raises what uvicorn would log
-            async with httpx.AsyncClient(transport=transport, base_url="http://souk") as asked:
-                return await asked.request(method, path, **more)
 
-        yield lambda *args, **more: asyncio.run(call(*args, **more))
+@pytest.fixture
+def call(app):
+    async def call(method, path, **more):
+        transport = httpx.ASGITransport(app)  # raises what uvicorn would log
+        async with httpx.AsyncClient(transport=transport, base_url="http://souk") as asked:
+            return await asked.request(method, path, **more)
+
+    return lambda *args, **more: asyncio.run(call(*args, **more))
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain"], ids=["direct", "long"])
@@ -88,6 +102,32 @@ def test_an_error_of_the_code_is_in_the_log_and_its_number_in_the_answer(call, c
     assert "KeyError" not in text and SECRET not in text
     (record,) = [record for record in caplog.records if record.name == "souk.serving.protocol.rest"]
     assert "the-request" in record.getMessage() and record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        ("/v1/models/souk:predict", "v1"),
+        (V2, "v2"),
+        ("/v1/models/souk:explain", "explain"),
+        ("/v1/events", "events"),
+        ("/v1/items:upsert", "items"),
+    ],
+)
+def test_a_client_that_goes_away_in_its_body_is_no_error_of_the_server(app, registry, caplog, path, protocol):
+    came, sent = [{"type": "http.request", "body": b'{"events"', "more_body": True}], []
+
+    async def receive():
+        return came.pop() if came else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message.get("status"))
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"", "root_path": ""}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0] == 400 and not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert registry.get_sample_value("souk_requests_total", {"protocol": protocol, "code": "400"}) == 1
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain"], ids=["direct", "long"])

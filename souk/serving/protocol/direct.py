@@ -15,6 +15,7 @@ from kserve.errors import InvalidInput
 from starlette.responses import Response
 
 PLAIN = ("", "application/json", "application/x-www-form-urlencoded")  # the last is curl's for `-d`
+GONE = "Expected the rest of the body. Received: no more, the client went away. Send it again."
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -91,7 +92,7 @@ async def whole(receive: Receive) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise InvalidInput("Expected the rest of the body. Received: no more, the client went away. Send it again.")
+            raise InvalidInput(GONE)
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(parts)

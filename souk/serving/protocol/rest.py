@@ -18,13 +18,14 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from souk.errors import SoukError, Unanswered
 from souk.own_pages import OwnPages
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
-from souk.serving.protocol.direct import DirectPredict
+from souk.serving.protocol.direct import GONE, DirectPredict
 from souk.serving.protocol.drain import Drain, Draining
 from souk.serving.protocol.few_tensors import FewTensors
 from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal
@@ -213,6 +214,10 @@ async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=400, content={"error": text})
 
 
+async def _gone(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(status_code=400, content={"error": GONE})  # nobody reads it; it is counted
+
+
 async def _overloaded(_: Request, error: Exception) -> JSONResponse:
     seconds = error.seconds if isinstance(error, Overloaded) else 1.0
     return JSONResponse(status_code=429, content={"error": str(error)}, headers=again_after(seconds))
@@ -222,7 +227,13 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=503, content={"error": str(error)}, headers={"Retry-After": "1"})
 
 
-REFUSED = {InvalidInput: _refuse, InferenceError: _refuse, Overloaded: _overloaded, Unanswered: _unavailable}
+REFUSED = {
+    InvalidInput: _refuse,
+    InferenceError: _refuse,
+    ClientDisconnect: _gone,
+    Overloaded: _overloaded,
+    Unanswered: _unavailable,
+}
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
