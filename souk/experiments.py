@@ -19,6 +19,7 @@ from itertools import accumulate, pairwise
 
 from souk.config.experiments import BUCKETS, HOLDOUT, Experiment, Experiments
 
+LEAST_EXPECTED = 5  # units in each arm: below, chi-square makes a fault of one unit in an arm of 5%
 BETWEEN, OF = ",", "="  # experiments of a label, and the experiment and its arm
 
 
@@ -74,7 +75,8 @@ def arms_of(text: str) -> dict[str, str]:
 
 
 def sample_ratio_p(counts: Mapping[str, int], experiment: Experiment) -> float:
-    """The p value of Pearson's chi-square test of units by arm against the shares; NaN without any.
+    """The p value of Pearson's chi-square test of units by arm against the shares; NaN for too few units to tell, where
+    an arm should have fewer than LEAST_EXPECTED.
 
     A small one says that the arms did not come out as planned, and so that their users may differ in more than their
     arm (Fabijan et al. 2019, Diagnosing Sample Ratio Mismatch in Online Controlled Experiments).
@@ -84,11 +86,11 @@ def sample_ratio_p(counts: Mapping[str, int], experiment: Experiment) -> float:
         experiment: its shares.
     """
     total = sum(counts.get(arm, 0) for arm in experiment.arms)
-    if not total:
-        return math.nan
     names, ends = sorted(experiment.arms), [0]
     ends += [round(end * BUCKETS) for end in accumulate(experiment.arms[arm].share for arm in names)]
     expected = [total * (end - start) / BUCKETS for start, end in pairwise(ends)]
+    if min(expected) < LEAST_EXPECTED:
+        return math.nan
     statistic = sum((counts.get(arm, 0) - e) ** 2 / e for arm, e in zip(names, expected, strict=True))
     return chi_square_p(statistic, len(names) - 1)
 

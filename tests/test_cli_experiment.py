@@ -12,7 +12,7 @@ import pytest
 from souk.cli import main
 from souk.config.experiments import parse_experiments
 from souk.experiments import held_out
-from souk.serving.events.log import EventLog
+from souk.serving.events.log import EventLog, every_file
 from souk.serving.experiments.results import results
 from souk.serving.impressions.log import ImpressionLog
 from souk.serving.impressions.sinks import PartFiles
@@ -178,7 +178,7 @@ def test_an_experiment_that_nobody_is_in_yet_is_json(place, capsys, tmp_path):
     code, text = souk(capsys, "results", *words, "--json")
     told = json.loads(text, parse_constant=pytest.fail)
     assert code == 0 and told["colour"]["sample_ratio_p"] is None and told["colour"]["arms"]["red"]["units"] == 0
-    assert "sample ratio p = nan" in souk(capsys, "results", *words)[1]
+    assert "0 users; too few for a sample ratio" in souk(capsys, "results", *words)[1]
 
 
 def test_events_without_ids_count_each_and_a_file_without_requests_is_refused(place, capsys, tmp_path):
@@ -187,8 +187,10 @@ def test_events_without_ids_count_each_and_a_file_without_requests_is_refused(pl
 
     def clicks(name, table):
         path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(table) if isinstance(table, str) else pq.write_table(table, path)
-        code, text = souk(capsys, "results", *words, "--events", path)
+        folder = path if path.parent == tmp_path else path.parent.parent
+        code, text = souk(capsys, "results", *words, "--events", folder)
         return json.loads(text)["colour"]["arms"]["red"]["events"]["click"]["mean"] if code == 0 else text
 
     rows = ["r1,click", "r3,click", "r3,click", "r5,", ",click"]
@@ -199,6 +201,20 @@ def test_events_without_ids_count_each_and_a_file_without_requests_is_refused(pl
     text = clicks("d.csv", "user_id,event_type\nu1,click\n")
     assert "events with request_id in" in text and "the columns event_type, user_id" in text
     assert "events with request_id and event_type in" in clicks("e.csv", "user_id\nu1\n")
+    lines = "".join(json.dumps({"request_id": f"r{n}", "event_type": "click"}) + "\n" for n in (1, 3, 3))
+    assert clicks("exports/day=2024-02-29/part-0.jsonl", lines) == 3 / 4, "of another program, by day as the event log"
+    assert "events with request_id" in clicks("others/day/part-0.jsonl", '{"user_id": "u1"}\n')
+
+
+def test_damaged_lines_of_the_event_log_are_told(place, capsys, tmp_path):
+    logged(tmp_path / "log", [(f"u{n}", "colour=red" if n % 2 else "colour=control") for n in range(8)])
+    log = EventLog(place / "events", "w", lambda: NOON)
+    log.append([{"event_id": f"e{n}", "request_id": f"r{n}", "event_type": "click"} for n in range(8)])
+    (file,) = every_file(place / "events")
+    file.write_text(file.read_text().replace('"r3"', '"r4"').replace('"r1"', '"r2"'))
+    code, text = souk(capsys, "results", "--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--workspace", place)
+    assert code == 0 and text.count(f"2 damaged lines of the event log are passed over: {file}") == 1
+    assert "click             0.5000 a unit" in text
 
 
 def test_of_a_request_eight_bytes_and_its_unit_are_kept(tmp_path):

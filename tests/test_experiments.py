@@ -112,10 +112,23 @@ def test_a_sample_ratio_that_is_off_is_found_and_one_that_is_not_is_not():
     colour = PLAN.experiments["colour"]
     assert sample_ratio_p({"red": 3000, "blue": 2000, "control": 5000}, colour) == 1
     assert sample_ratio_p({"red": 3000, "blue": 2000, "control": 4500}, colour) < 1e-4
-    assert math.isnan(sample_ratio_p({}, colour))
     draws = np.random.default_rng(5).multinomial(10_000, [0.2, 0.5, 0.3], 2_000)
     found = [sample_ratio_p(dict(zip(("blue", "control", "red"), map(int, row), strict=True)), colour) for row in draws]
     assert 0.03 < np.mean(np.array(found) < 0.05) < 0.07, "as often as it says"
+
+
+def test_the_first_units_of_a_small_arm_are_no_sign_of_a_fault():
+    """The chi-square of one unit in an arm of 5% is 19, beyond which the chance is 0.00001, and not 5%."""
+    arms = {"control": {"share": 0.95}, "small": {"share": 0.05}}
+    plan = Experiments.model_validate({"experiments": {"x": {"arms": arms}}}).experiments["x"]
+    for few in ({}, {"small": 1}, {"control": 3, "small": 2}, {"control": 50, "small": 49}):
+        assert math.isnan(sample_ratio_p(few, plan))
+    assert sample_ratio_p({"control": 50, "small": 50}, plan) < 1e-9
+    generator = np.random.default_rng(7)
+    sizes = generator.integers(1, 200, 5_000)
+    small = generator.binomial(sizes, 0.05)
+    found = [sample_ratio_p({"small": s, "control": n - s}, plan) for n, s in zip(sizes, small, strict=True)]
+    assert np.mean(np.array(found) < 0.001) < 0.004
 
 
 @given(st.text(max_size=40), st.sets(st.integers(1, BUCKETS - 1), min_size=1, max_size=7))
@@ -124,7 +137,7 @@ def test_every_unit_in_the_traffic_has_one_arm_and_no_arm_is_empty(unit, cuts):
     arms = {f"a{n}": {"share": (end - start) / BUCKETS} for n, (start, end) in enumerate(itertools.pairwise(ends))}
     plan = Experiments.model_validate({"experiments": {"x": {"unit": "request", "arms": arms}}})
     assert assigned(plan, "", unit).keys() == ({"x"} if unit else set())
-    assert 0 <= sample_ratio_p({"a0": 1}, plan.experiments["x"]) <= 1
+    assert 0 <= sample_ratio_p({"a0": 5 * BUCKETS}, plan.experiments["x"]) <= 1
 
 
 TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,9 +113,13 @@ def _results(plan: Experiments, place: Workspace, arguments: argparse.Namespace)
 
     log = arguments.log or str(place.impressions)
     told: dict[str, Any] = {}
+    damaged: dict[Path, int] = {}
     for name, experiment in plan.experiments.items():
         path = arguments.events or (str(place.events) if every_file(place.events) else "")
-        told[name] = results(name, experiment, log, event_rows(path) if path else ()).to_json()
+        told[name] = results(name, experiment, log, event_rows(path, damaged) if path else ()).to_json()
+    if damaged:
+        lines, files = sum(damaged.values()), ", ".join(map(str, damaged))
+        print(f"{lines:,} damaged lines of the event log are passed over: {files}", file=sys.stderr)
     if arguments.json:
         print(json_text(told))
     else:
@@ -135,7 +140,8 @@ def _described(plan: Experiments) -> str:
 
 def _table(name: str, experiment: Experiment, told: Mapping[str, Any]) -> str:
     p, total = told["sample_ratio_p"], sum(arm["units"] for arm in told["arms"].values())
-    lines = [f"{name}: {total:,} {experiment.unit}s; sample ratio p = {p:.4g}"]
+    ratio = "too few for a sample ratio" if math.isnan(p) else f"sample ratio p = {p:.4g}"
+    lines = [f"{name}: {total:,} {experiment.unit}s; {ratio}"]
     if p < SUSPICIOUS:
         lines[0] += ": the arms are not as large as planned. Find out why before you believe a difference"
     if told["mixed"]:

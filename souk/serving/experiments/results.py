@@ -183,15 +183,25 @@ def _text(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
-def event_rows(path: str) -> Iterator[dict[str, Any]]:
-    """Events of a file, or of a folder of the event log of `souk serve`, the file that still grows with them.
+def event_rows(path: str, damaged: dict[Path, int]) -> Iterator[dict[str, Any]]:
+    """Events of a file, or of a folder: the event log of `souk serve`, the file that still grows with them, or others'.
+
+    Args:
+        path: of the file or folder.
+        damaged: is told how many lines of each file of the event log are none.
 
     Raises:
         SoukError: there is none, or a file that has no column of requests or none of types.
     """
-    if files := every_file(Path(path)):
+    if _is_log(files := every_file(Path(path))):
         for file in files:
-            yield from (row for row in read(file) if row is not None)
+            bad = 0
+            for row in read(file):
+                if row is not None:
+                    yield row
+                else:
+                    bad += 1
+                    damaged[file] = bad
         return
     there = set[str]()
     for batch in read_batches(Source(path=path)):
@@ -200,3 +210,9 @@ def event_rows(path: str) -> Iterator[dict[str, Any]]:
     if missing := [name for name in ("request_id", "event_type") if name not in there]:
         received = f"the columns {', '.join(sorted(there))}"
         raise SoukError(f"events with {' and '.join(missing)} in {path}", received, REMEDY)
+
+
+def _is_log(files: Sequence[Path]) -> bool:
+    """Whether files that are called as those of the event log have a line of it, or none at all yet."""
+    lines = (row for file in files for row in read(file))
+    return bool(files) and (next(lines, {}) is not None or any(row is not None for row in lines))
