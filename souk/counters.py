@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from souk.errors import SoukError
 from souk.sources.freshness import Freshness
 
 
@@ -28,3 +32,14 @@ def freshness(counters: pa.Table) -> Freshness:
     if not len(counters) or "fresh_share" not in counters.column_names:
         return Freshness()
     return Freshness(counters["fresh_share"][0].as_py(), counters["fresh_days"][0].as_py())
+
+
+def counters_at(features: Path, boundary: str) -> pa.Table:
+    """The counters of one boundary, in the order of the items."""
+    table = pq.read_table(features / "counters.parquet")
+    table = table.filter(pc.equal(table["boundary"], boundary)).drop_columns(["boundary"])
+    ids = pq.read_table(features / "items.parquet", columns=["item_id"])["item_id"]
+    order = pc.index_in(ids, value_set=table["item_id"])
+    if order.null_count or len(ids) != len(table):
+        raise SoukError(f"a counter at {boundary} for each of {len(ids)} items", f"{len(table)}", "Rebuild features.")
+    return table.take(order)

@@ -25,10 +25,11 @@ from souk.sources.rows import SparseRows, placed, ranges, spliced
 from souk.spec import FeatureSpec, read_spec
 from souk.value_shares import ValueShares, values_of
 
-SOURCE_FILES = ("co_visitation", "segment_popular")
-# Of pairs and sources: form 6 knows no numbers, in form 5 sources, in 4 pairs too know nothing of what was done lately,
-# form 3 has no affinity, form 2 no hours of own events, form 1 no `matched`, guessed match or assumed age.
-FORM = 7
+SOURCE_FILES = ("co_visitation", "segment_popular", "ease")
+# Of pairs and sources: form 7 knows nothing of what is taken together, form 6 no numbers, in form 5 sources, in 4 pairs
+# too know nothing of what was done lately, form 3 has no affinity, form 2 no hours of own events, form 1 no `matched`,
+# guessed match or assumed age.
+FORM = 8
 
 
 def item_columns(folder: str | Path, *names: str) -> pa.Table:
@@ -90,6 +91,7 @@ class ItemTable:
         numbers: gives by feature and word; equal words of two features differ.
         rules: what follows each item.
         segments: what is popular with whom.
+        ease: what is taken by those who take each item; no rows where nothing is known of it.
         prior_rate: the satisfied rate of an item without labels.
         satisfied: the rule that makes a label of a past event; None where none is asked for.
         engaged: the rule that makes an engagement of a past event; None where items never repeat.
@@ -115,6 +117,7 @@ class ItemTable:
     values: np.ndarray
     rules: SparseRows
     segments: Segments
+    ease: SparseRows = field(default_factory=lambda: SparseRows.empty(0))
     numbers: Mapping[tuple[str, str], int] = field(default_factory=dict)
     prior_rate: float = 0.0
     satisfied: Objective | None = None
@@ -131,15 +134,17 @@ class ItemTable:
     responses: np.ndarray | None = None
 
     @classmethod
-    def load(cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None) -> ItemTable:
+    def load(
+        cls, folder: str | Path, boundary: str = "", vectors: np.ndarray | None = None, ease: bool = True
+    ) -> ItemTable:
         """Reads a `features` folder, with what was engaged with after the boundary too, or a bundle.
 
         Args:
-            folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`; rules and
-                popular items are in `co_visitation/<boundary>.npz` and `segment_popular/<boundary>.npz`, in a bundle in
-                `co_visitation.npz` and `segment_popular.npz`.
+            folder: with `spec.json`, `items.parquet`, `counters.parquet` and, in a bundle, `vectors.npy`; each of
+                SOURCE_FILES is `<name>/<boundary>.npz`, in a bundle `<name>.npz`.
             boundary: whose counters; "" for a bundle, which has those of one boundary only.
             vectors: `[items, dim]`, where the folder has none.
+            ease: whether it is asked for; folders of before have none.
         """
         path = Path(folder)
         counters = pq.read_table(path / "counters.parquet")
@@ -147,7 +152,7 @@ class ItemTable:
             counters = counters.filter(pc.equal(counters["boundary"], boundary))
         vectors = np.load(path / "vectors.npy", allow_pickle=False) if vectors is None else vectors
         items = pq.read_table(path / "items.parquet")
-        rules, segments = (path / name / boundary if boundary else path / name for name in SOURCE_FILES)
+        rules, segments, linear = (path / name / boundary if boundary else path / name for name in SOURCE_FILES)
         table = cls.of(
             items,
             counters,
@@ -155,6 +160,7 @@ class ItemTable:
             read_spec(path / "spec.json"),
             SparseRows.load(rules.with_suffix(".npz"), len(items)),
             Segments.load(segments.with_suffix(".npz"), len(items)),
+            ease=SparseRows.load(linear.with_suffix(".npz"), len(items)) if ease else None,
         )
         return table.followed(path) if boundary else table
 
@@ -168,8 +174,9 @@ class ItemTable:
         rules: SparseRows | None = None,
         segments: Segments | None = None,
         form: int = FORM,
+        ease: SparseRows | None = None,
     ) -> ItemTable:
-        """From the item feature table and one boundary's counters, in the same order; rules and segments as of it.
+        """From the item feature table and one boundary's counters, in the same order; sources as of it.
 
         Raises:
             SoukError: they are not of the same items.
@@ -193,6 +200,7 @@ class ItemTable:
             values=values,
             rules=SparseRows.empty(len(items)) if rules is None else rules,
             segments=segments or Segments.empty(),
+            ease=SparseRows.empty(len(items)) if ease is None else ease,
             numbers=numbers,
             prior_rate=prior_rate(counters),
             satisfied=spec.objectives.satisfied,
@@ -244,6 +252,7 @@ class ItemTable:
             value_start=value_start,
             values=values,
             rules=self.rules.longer(len(new)) if new else self.rules,
+            ease=self.ease.longer(len(new)) if new else self.ease,
             numbers=numbers,
             shares=self.shares.grown(list(islice(numbers, len(self.numbers), None))),
             counts=self.counts.grown(len(position)),

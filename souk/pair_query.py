@@ -90,6 +90,10 @@ class PairQuery:
         """What others went on to after the window's items: positions, ascending, and scores."""
         return self._once("followers", lambda: follow(items.rules, self.items, self.moments, len(items.vectors)))
 
+    def taken_together(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
+        """What those take who took the window's items: positions, ascending, and scores."""
+        return self._once("taken_together", lambda: follow(items.ease, self.items, self.moments, len(items.vectors)))
+
     def again(self, items: ItemTable) -> tuple[np.ndarray, np.ndarray]:
         """The items of the user's own past: positions, ascending, and the sums of their events' decay."""
         return self._once("again", lambda: again(self.past, self.items, self.moments, len(items.vectors)))

@@ -52,6 +52,7 @@ PAIR_FEATURES = (
     "past_recency",  # 1 / (1 + days since the last of them); 0 without one
     "due",  # days since then, as r / (1 + r) for r of the user's mean days between two
     *(HOURS := ("past_hour", "past_weekday")),  # how near all of them were to this time of day and of the week: 0 to 1
+    *(LINEAR := ("ease", "ease_rank")),  # what those take who took the window's items (souk.features.ease)
 )
 
 
@@ -73,7 +74,7 @@ def pair_names(
         numbers: of the spec, the names of item features.
         shown: of the spec.
     """
-    own = PAIR_FEATURES if form > 2 else PAIR_FEATURES[: -len(HOURS)]
+    own = PAIR_FEATURES[: len(PAIR_FEATURES) - len(LINEAR) * (form < 8) - len(HOURS) * (form < 3)]
     affine = [f"{taste}:{name}" for taste in tastes_of(form, acts) for name in shared]
     told = (f"{ACT}:{kind}" for kind in acts)
     near = (f"{NEAR}:{name}" for name in numbers if form > 6)
@@ -131,6 +132,7 @@ def pair_features(
             queries, request, 4, lambda q, part: satisfaction(items, q.items, q.surprise, q.moments, positions[part])
         ),
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
+        _linear(items, queries, request, positions, listed) if items.form > 7 else [],
         acts,
         matched(items, [query.own for query in queries], request, positions),
         _each(queries, request, affine, lambda query, part: _affine(items, query, positions[part])),
@@ -204,11 +206,31 @@ def _sourced(
     for query, part in _parts(queries, request):
         counted = None if listed is None else listed[part]
         for row, source in enumerate((query.followers, query.again, query.popular)):
-            columns[2 * row, part] = weights_of(*source(items), positions[part])
-            columns[2 * row + 1, part] = np.log1p(_shared_ranks(columns[2 * row, part], counted))
+            columns[2 * row : 2 * row + 2, part] = _with_places(*source(items), positions[part], counted)
     if items.form > 2:
         columns[4] = np.log1p(TEN_THOUSAND * columns[4])
     return list(columns)
+
+
+def _linear(
+    items: ItemTable,
+    queries: Sequence[PairQuery],
+    request: np.ndarray,
+    positions: np.ndarray,
+    listed: np.ndarray | None,
+) -> list[np.ndarray]:
+    """What EASE gives each candidate, and its place by it."""
+    columns = np.zeros((2, len(request)), np.float32)
+    for query, part in _parts(queries, request):
+        counted = None if listed is None else listed[part]
+        columns[:, part] = _with_places(*query.taken_together(items), positions[part], counted)
+    return list(columns)
+
+
+def _with_places(found: np.ndarray, scores: np.ndarray, positions: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
+    """`[2, M]`: a source's score of each candidate of one query, and log(1 + its place by it)."""
+    own = weights_of(found, scores, positions)
+    return np.stack([own, np.log1p(_shared_ranks(own, listed))])
 
 
 def _each(

@@ -228,7 +228,8 @@ def write_shop(folder: Path, candidates: int = 20, ranker: dict[str, Any] | None
     ]
     pq.write_table(pa.Table.from_pylist(counters), folder / "counters.parquet")
     popular = [item for item in IDS if item not in HIDDEN]
-    SparseRows.empty(len(IDS)).save(folder / "co_visitation.npz")
+    for name in ("co_visitation.npz", "ease.npz"):
+        SparseRows.empty(len(IDS)).save(folder / name)
     ranked_segments({"": popular[::-1][:30], "user_region=north": popular[:5]}).save(folder / "segment_popular.npz")
     (folder / "spec.json").write_text(SPEC.to_json())
     settings = BundleSettings(

@@ -198,6 +198,7 @@ def test_an_enlarged_release_has_copies_nearby_that_are_less_popular_and_follow_
     pq.write_table(pa.table(counters), tmp_path / "counters.parquet")
     rules = {"indptr": [0, 2, 2, 2, 2, 3], "items": [1, 2, 0], "weights": [0.5, 0.25, 1.0]}
     np.savez(tmp_path / "co_visitation.npz", **rules)
+    np.savez(tmp_path / "ease.npz", **rules)
     enlarge.tables(tmp_path, 12)
     grown, items = np.load(tmp_path / "vectors.npy"), pq.read_table(tmp_path / "items.parquet").to_pydict()
     assert grown.dtype == np.float32 and (grown[:5] == vectors).all()
@@ -207,5 +208,6 @@ def test_an_enlarged_release_has_copies_nearby_that_are_less_popular_and_follow_
     table = pq.read_table(tmp_path / "counters.parquet").to_pydict()
     assert table["item_id"] == items["item_id"] and table["events"][5:] == [5, 10, 15, 20, 25, 5, 10]
     assert table["lately"][9] == 4
-    with np.load(tmp_path / "co_visitation.npz") as found:
-        assert found["indptr"].tolist() == [0, 2, 2, 2, 2, 3, *[3] * 7] and found["items"].tolist() == [1, 2, 0]
+    for source in ("co_visitation", "ease"):
+        with np.load(tmp_path / f"{source}.npz") as found:
+            assert found["indptr"].tolist() == [0, 2, 2, 2, 2, 3, *[3] * 7] and found["items"].tolist() == [1, 2, 0]

@@ -140,6 +140,13 @@ def test_a_twin_that_saw_the_window_is_refused(shop, elsewhere, capsys):
     assert "has not seen the test window" in capsys.readouterr().err
 
 
+def test_features_of_before_know_nothing_of_what_is_taken_together(shop, elsewhere):
+    """The releases are asked by their own bundles, and no baseline looks at it."""
+    given, folder = elsewhere
+    shutil.rmtree(folder / "features" / "ease")
+    assert souk("evaluate", "good", *given, shop=shop) == 0
+
+
 def test_artifacts_of_another_spec_are_refused(shop, elsewhere, capsys):
     words, folder = elsewhere
     spec = json.loads((folder / "features" / "spec.json").read_text())

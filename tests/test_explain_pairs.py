@@ -270,9 +270,7 @@ def test_what_was_guessed_from_the_history_starts_at_nothing():
 
 
 def test_a_release_of_before_has_its_matches_where_the_hours_are_now():
-    names, candidates = (
-        pair_names([("user_home", "item_city")], ["item_city"], form=2),
-        np.ones((4, len(PAIR_FEATURES) - 1)),
-    )
+    names = pair_names([("user_home", "item_city")], ["item_city"], form=2)
+    candidates = np.ones((4, len(names)))
     first = start(names, candidates, candidates, 0.5)
     assert names[-2:] == ("due", "match:user_home:item_city") and first[-2:].tolist() == [0, 1]

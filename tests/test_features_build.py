@@ -208,7 +208,7 @@ def test_a_planted_future_changes_nothing_before_it(features, tmp_path):
     early = [table[table.boundary != "end"].reset_index(drop=True) for table in counters]
     pd.testing.assert_frame_equal(*early)
     assert not counters[0].equals(counters[1])
-    for part in ("co_visitation", "segment_popular"):
+    for part in ("co_visitation", "ease", "segment_popular"):
         for boundary in ("validation_start", "test_start", "end"):
             was, became = (folder.joinpath(part, f"{boundary}.npz").read_bytes() for folder in (features, planted))
             assert (was == became) == (boundary != "end"), (part, boundary)

@@ -88,8 +88,8 @@ def test_where_nothing_is_known_nothing_is_near(items, looked):
 
 def test_a_release_of_before_has_no_such_column(items):
     query = asked(items, "i0", "i3")
-    assert names_of(with_price(), 6) == names_of(with_price())[:-1]
-    assert told(replace(items, form=6), query).tolist() == told(items, query)[:, :-1].tolist()
+    assert names_of(with_price(), 6) == names_of(with_price(), 7)[:-1]
+    assert told(replace(items, form=6), query).tolist() == told(replace(items, form=7), query)[:, :-1].tolist()
     assert of_prices(form=6).levels.names == () and items.levels.names == ("item_price",), "nor takes memory for it"
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import BuildFeatures, Columns, Objectives, Repeat, TrainRanker, TrainTwoTower
+from souk.counters import counters_at
 from souk.items import FORM, ItemTable
 from souk.models.calibration import Calibration
 from souk.models.draw import draw_examples, newcomers_of
@@ -24,7 +25,7 @@ from souk.models.retrieve import item_vectors, query_vectors, write_candidates
 from souk.models.sequences import Sequences, column_tensor, read_catalogue
 from souk.models.towers import TowerShape
 from souk.pairs import PAIR_FEATURES, names_of
-from souk.release.bundle import Bundle, BundleSettings, counters_at
+from souk.release.bundle import Bundle, BundleSettings
 from souk.schema import DAY_MS
 from souk.serving import signatures
 from souk.serving.recommender import Recommender
@@ -134,7 +135,7 @@ class Trained:
         )
         table, counters = pq.read_table(self.folder / "items.parquet"), counters_at(self.folder, BOUNDARY)
         items = ItemTable.load(self.folder, BOUNDARY, self.vectors)
-        arrays = (self.vectors, table, counters, items.rules, items.segments)
+        arrays = (self.vectors, table, counters, items.rules, items.segments, items.ease)
         return Bundle(self.folder, "", self.spec, settings, *arrays)
 
     def requests(self):

@@ -10,7 +10,7 @@ import pytest
 from souk.errors import SoukError
 from souk.items import ItemTable
 from souk.pair_query import PairQuery
-from souk.pairs import PAIR_FEATURES, pair_features, pair_names
+from souk.pairs import LINEAR, PAIR_FEATURES, pair_features, pair_names
 from souk.repeats import near
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS
@@ -95,6 +95,8 @@ def test_every_feature_of_a_candidate(table):
             "due": 1 / (1 + 2),  # two days from the one to the other, and a day since
             "past_hour": 1.0,
             "past_weekday": (near(1 / 7) + near(3 / 7)) / 2,
+            "ease": 0.0,
+            "ease_rank": math.log(2),
             # Of three events all are in x and two in x/1, of everyone's ten of fourteen: tests/test_affinity.py
             "affinity:item_category": math.log((3 * 14 / 10 + 100) / 103 * (2 * 14 / 10 + 100) / 103) / 2,
             # Of them one day ago counts 1 / 2, two 1 / 3, three 1 / 4: in x all, in x/1 all but the second.
@@ -116,18 +118,34 @@ def test_every_feature_of_a_candidate(table):
 def test_a_release_of_before_has_no_affinity_and_no_hours_of_own_events(table):
     """Its ranker has so many inputs, in this order."""
     asked, place, score = query(table, ["a"], since=60.0), np.zeros(4, np.int64), np.zeros(4, np.float32)
-    forms = [table, *(replace(table, form=form) for form in (6, 4, 3, 2))]
-    newest, late, now, lately, before = (pair_features(t, [asked], place, np.arange(4), score) for t in forms)
-    names = [pair_names([], ["item_category"], form) for form in (7, 5, 4, 3, 2)]
-    affine = (*PAIR_FEATURES, "affinity:item_category")
+    forms = [table, *(replace(table, form=form) for form in (7, 6, 4, 3, 2))]
+    whole, newest, late, now, lately, before = (pair_features(t, [asked], place, np.arange(4), score) for t in forms)
+    names = [pair_names([], ["item_category"], form) for form in (8, 7, 5, 4, 3, 2)]
+    own, linear = PAIR_FEATURES[:-2], PAIR_FEATURES[-2:]
+    affine = (*own, "affinity:item_category")
     of_late = (*affine, "lately:item_category")
-    assert names == [(*of_late, "visit:item_category"), of_late, affine, PAIR_FEATURES, PAIR_FEATURES[:-2]]
+    first, *others = names
+    assert linear == LINEAR and first == (*PAIR_FEATURES, *others[0][len(own) :])
+    assert others == [(*of_late, "visit:item_category"), of_late, affine, own, own[:-2]]
+    assert np.delete(whole, [len(own), len(own) + 1], axis=1).tolist() == newest.tolist()
     assert late.tolist() == newest[:, :-1].tolist() and newest[:, -1].any()
     assert now.tolist() == late[:, :-1].tolist() and late[:, -1].any()
     assert lately.tolist() == now[:, :-1].tolist() and now[:, -1].any()
     share = PAIR_FEATURES.index("popularity")
     assert before[:, share] == pytest.approx(np.expm1(now[:, share]) / 1e4, rel=1e-5) and before[0, share] > 0
     assert np.delete(before, share, axis=1).tolist() == np.delete(lately[:, :-2], share, axis=1).tolist()
+
+
+def test_what_is_taken_together_counts_as_what_follows(table):
+    other = replace(table, ease=RULES, rules=SparseRows.empty(4))
+    asked, place, score = query(table, ["a", "b"], [60.0]), np.zeros(4, np.int64), np.zeros(4, np.float32)
+    follows, together = (pair_features(t, [asked], place, np.arange(4), score) for t in (table, other))
+    columns = [[PAIR_FEATURES.index(f"{name}{end}") for end in ("", "_rank")] for name in ("co_visitation", "ease")]
+    assert together[:, columns[1]].tolist() == follows[:, columns[0]].tolist() and follows[:, columns[0][0]].any()
+    assert together[:, columns[0]].tolist() == follows[:, columns[1]].tolist()
+    new = ITEMS.slice(0, 1).set_column(0, "item_id", [["e"]])
+    grown = other.with_items(new, np.ones((1, 2), np.float32), cycle_spec(price=False))
+    assert len(grown.ease) == 5 and not grown.ease.indptr[-1] - grown.ease.indptr[-2]
 
 
 def test_without_history_and_without_values(table):

@@ -155,7 +155,7 @@ def _garble(features: Path) -> int:
     """Changes what a features folder says of the time from `test_start` on; returns how many targets that were."""
     start = read_windows(features / "windows.json").test_start
     for boundary in ("test_start", "end"):
-        for source in ("co_visitation", "segment_popular"):
+        for source in ("co_visitation", "ease", "segment_popular"):
             (features / source / f"{boundary}.npz").unlink()
     examples = pq.read_table(features / "examples.parquet").to_pandas()
     late = examples["timestamp"] >= start

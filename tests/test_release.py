@@ -216,11 +216,20 @@ def test_popular_items_and_rules_of_a_twin_do_not_see_its_test_window(release, t
     assert after.segments.ordered(after.segments.numbers["user_country=ma"])[0] == 39
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "ranker", "co_visitation.npz", "segment_popular.npz"])
+@pytest.mark.parametrize("name", ["vectors.npy", "ranker", "co_visitation.npz", "segment_popular.npz", "ease.npz"])
 def test_a_bundle_without_a_part_is_refused(mine, name):
     shutil.rmtree(mine / name) if (mine / name).is_dir() else (mine / name).unlink()
     with pytest.raises(SoukError, match=name):
         Bundle.load(mine)
+
+
+def test_a_bundle_of_before_knows_nothing_of_what_is_taken_together(mine):
+    assert len(Bundle.load(mine).ease.items)
+    settings = json.loads((mine / "bundle.json").read_text())
+    (mine / "bundle.json").write_text(json.dumps({**settings, "form": 7}))
+    (mine / "ease.npz").unlink()
+    before = Bundle.load(mine)
+    assert len(before.ease) == ITEMS and not len(before.ease.items)
 
 
 def test_parts_of_two_releases_are_refused(mine):

@@ -11,6 +11,7 @@ import pytest
 
 from souk.cli import main
 from souk.errors import SoukError
+from souk.release import commands
 from souk.release.collections import collections_in_use
 from souk.release.commands import diff_text, list_text, show_text, verify_text
 from souk.release.pointer import (
@@ -256,6 +257,19 @@ def test_diff_tells_what_changed(releases):
     assert "ranker/kernel: moved" in text
     assert "0 new, 0 gone" in text
     assert "same release" in diff_text(workspace, a, a)
+
+
+@pytest.mark.parametrize("lacks", [0, 1])
+def test_diff_tells_a_part_that_one_of_the_two_has(releases, monkeypatch, lacks):
+    workspace, (a, b, _) = releases
+
+    def read(folder, whole=commands.read_manifest):
+        manifest = whole(folder)
+        manifest["content"].pop("ease" if folder.name == (a, b)[lacks] else "", None)  # as releases of before
+        return manifest
+
+    monkeypatch.setattr(commands, "read_manifest", read)
+    assert "ease" in next(line for line in diff_text(workspace, a, b).splitlines() if line.startswith("different"))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def hold_out(tables: Path, folder: Path, share: float, seed: int) -> None:
 def build(config: DatasetConfig, folder: Path) -> Path:
     """The features of `folder/tables`, built once."""
     target = folder / "features"
-    if not (target / "segment_popular").exists():
+    if not (target / "tables.json").exists():
         step = config.for_step("build_features")
         build_features(step, str(folder / "workspace"), "FnApiRunner", "", str(folder / "tables"), str(target))
     return target

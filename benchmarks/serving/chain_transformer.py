@@ -61,9 +61,8 @@ class Transformer(Model):
         columns = bundle.items.to_pydict()
         filters = Filters.of(columns, len(bundle.items), self._spec)
         self._catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available, filters)
-        self._items = ItemTable.of(
-            bundle.items, bundle.counters, bundle.vectors, self._spec, bundle.rules, bundle.segments
-        )
+        parts = bundle.items, bundle.counters, bundle.vectors, self._spec, bundle.rules, bundle.segments
+        self._items = ItemTable.of(*parts, form=bundle.settings.form, ease=bundle.ease)
         view = view_name(self._spec)
         self._columns = [f"{view}:{name}" for name in columns_of(workspace, view)]
         self._urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}

@@ -25,6 +25,7 @@ from souk.release.golden import read_golden, write_golden
 from souk.release.manifest import read_manifest, write_manifest
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
+from souk.sources.rows import SparseRows
 from souk.workspace import Workspace
 
 SPREAD = 0.5  # length of what is added to a unit vector
@@ -77,10 +78,8 @@ def tables(folder: Path, count: int) -> None:
                 place, field = more.schema.get_field_index(column), more.schema.field(column)
                 more = more.set_column(place, field, pc.divide(more[column], 2).cast(field.type))
         pq.write_table(pa.concat_tables([table, more]), folder / f"{name}.parquet")
-    with np.load(folder / "co_visitation.npz") as rules:
-        rows = {name: rules[name] for name in ("indptr", "items", "weights")}
-    rows["indptr"] = np.concatenate([rows["indptr"], np.repeat(rows["indptr"][-1:], len(copies))])
-    np.savez(folder / "co_visitation.npz", **rows)
+    for path in filter(Path.exists, (folder / "co_visitation.npz", folder / "ease.npz")):  # the latter of newer ones
+        SparseRows.load(path, count).longer(len(copies)).save(path)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from souk.workspace import Workspace
 
 SHOWN = 12  # features in the table
 SMALL = 0.0005  # a contribution that the table would show as 0
-PLACES = {f"{name}_rank": name for name in ("co_visitation", "again", "popularity")}  # a value and the place by it
+PLACES = {
+    f"{name}_rank": name for name in ("co_visitation", "ease", "again", "popularity")
+}  # a value and the place by it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

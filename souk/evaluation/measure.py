@@ -82,7 +82,8 @@ def measure(
         lacks = other.lacks
         if lacks:
             tell(f"{CHAMPION}: asked without {', '.join(lacks)}, which this config does not declare as it did")
-    items = ItemTable.load(features, "test_start", np.zeros((len(catalogue.ids), 0)))  # baselines look at no vectors
+    none = np.zeros((len(catalogue.ids), 0))  # baselines look at no vectors
+    items = ItemTable.load(features, "test_start", none, ease=False)
     metrics, per_user = measure_models(setting, slates, [towers, *baselines(catalogue, spec, items)])
     return metrics | {"champion": champion.name, "champion_lacks": lacks}, per_user
 

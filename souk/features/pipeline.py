@@ -24,6 +24,7 @@ from souk.errors import SoukError
 from souk.features.acts import MARKS, write_acts, write_marks
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
+from souk.features.ease import write_ease
 from souk.features.labels import engaging_rows
 from souk.features.responses import with_responses
 from souk.features.segments import write_popular
@@ -40,7 +41,7 @@ from souk.state_rows import profile_of
 EVENTS_PER_SHARD = 50_000
 OWN = frozenset(  # what stands in a features folder, and while it is made
     f"spec.json windows.json items.parquet transform sequences {PARTS} temporary examples.parquet user_state.parquet "
-    f"counters.parquet co_visitation segment_popular acts.parquet tables.json {MARKS} {SLATES}".split()
+    f"counters.parquet co_visitation ease segment_popular acts.parquet tables.json {MARKS} {SLATES}".split()
 )
 EMBEDDED = "FnApiRunner"  # by name, because DirectRunner first looks for another runner on the network
 
@@ -118,6 +119,7 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     events = pq.read_metadata(tables / "events.parquet").num_rows
     counts = _finish(folder, tables / "events.parquet", items, spec, windows, half_life)
     write_popular(folder, spec, windows, half_life)
+    report(write_ease(folder, windows, half_life))
     return counts | {"events": float(events), "transformed_features": float(len(described))}
 
 

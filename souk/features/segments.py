@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.declared import moment
+from souk.features.examples import coded
 from souk.features.segment_columns import Column, chosen, copies
 from souk.features.trends import decayed
 from souk.features.windows import BOUNDARIES, Windows
@@ -42,7 +42,7 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
     position = {item: place for place, item in enumerate(table["item_id"].to_pylist())}
     contexts = [feature.name for feature in spec.context if feature.role is Role.CATEGORY]
     times = pq.read_table(folder / "examples.parquet", columns=["timestamp"])["timestamp"].to_numpy().astype(np.int64)
-    taken = _coded(folder, "item_id")
+    taken = coded(folder, "item_id")
     items = np.array([position[item] for item in taken.dictionary.to_pylist()], np.int32)[taken.indices.to_numpy()]
     users, columns = _columns(folder, spec, times, contexts)
     early, trusted = times < windows.validation_start, {own for own, _ in spec.matches}
@@ -66,12 +66,6 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
     return priors
 
 
-def _coded(folder: Path, name: str) -> pa.DictionaryArray:
-    """A column of strings of the examples: each of them once, and of each event which."""
-    column = pq.read_table(folder / "examples.parquet", columns=[name], read_dictionary=[name])[name]
-    return column.unify_dictionaries().combine_chunks()
-
-
 def _columns(
     folder: Path, spec: FeatureSpec, times: np.ndarray, contexts: Sequence[str]
 ) -> tuple[np.ndarray, dict[str, Column]]:
@@ -80,17 +74,17 @@ def _columns(
     profiles = pq.read_table(
         folder / "user_state.parquet", columns=["user_id", *(PROFILE + feature.source for feature in declared)]
     )
-    asked, known = _coded(folder, "user_id"), profiles["user_id"].combine_chunks()
+    asked, known = coded(folder, "user_id"), profiles["user_id"].combine_chunks()
     users, rows = asked.indices.to_numpy(), pc.index_in(asked.dictionary, known)
     found = {}
     for feature in declared:
         values = profiles[PROFILE + feature.source].combine_chunks().take(rows)
-        coded = pc.fill_null(values, "").dictionary_encode()
-        found[feature.name] = Column(coded.indices.to_numpy()[users], coded.dictionary.to_pylist())
+        words = pc.fill_null(values, "").dictionary_encode()
+        found[feature.name] = Column(words.indices.to_numpy()[users], words.dictionary.to_pylist())
     for name in contexts:
-        coded = _coded(folder, name)
-        words = coded.dictionary.to_pylist()
-        found[name] = Column(pc.fill_null(coded.indices, len(words)).to_numpy(), [*words, ""])
+        column = coded(folder, name)
+        words = column.dictionary.to_pylist()
+        found[name] = Column(pc.fill_null(column.indices, len(words)).to_numpy(), [*words, ""])
     hours = np.arange(24) / 24
     sizes = {feature.name: feature.size for feature in spec.of(Entity.QUERY)}
     nearness = {"query_hour": near(hours[:, np.newaxis] - hours)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.config import Deploy, Rerank
+from souk.counters import counters_at
 from souk.errors import SoukError
 from souk.items import FORM, SOURCE_FILES, available_at
 from souk.plugs import code_of
@@ -71,6 +71,7 @@ class Bundle:
         counters: of each item, by position, as `souk.features.tables.counters` has them for one boundary.
         rules: what follows each item (souk.sources.co_visitation).
         segments: what is popular with whom (souk.sources.popularity).
+        ease: what is taken by those who take each item (souk.features.ease); nothing in a bundle of before.
         items_as_of: when the items file of its data was written, UTC epoch milliseconds; 0 where nobody knows. It, and
             what follows, is no part of the name.
         names: by table, the columns that its config maps or makes of others, with the files' names of these.
@@ -88,6 +89,7 @@ class Bundle:
     counters: pa.Table
     rules: SparseRows
     segments: Segments
+    ease: SparseRows
     items_as_of: int = 0
     names: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     event_types: Mapping[str, str] = field(default_factory=dict)
@@ -102,9 +104,9 @@ class Bundle:
             SoukError: a file is missing, or the parts do not belong together.
         """
         path = Path(folder)
-        missing = [name for name in FILES if not (path / name).exists()]
-        if missing:
-            raise SoukError(f"a bundle at {path}", f"no {', '.join(missing)}", "Run the pipeline again.")
+        _check_there(path, FILES)
+        settings = BundleSettings(**_read_json(path / "bundle.json"))
+        _check_there(path, (EASE,) if settings.form > 7 else ())
         release = path / "release.json"
         manifest: dict[str, Any] = _read_json(release) if release.exists() else {"name": "", "lineage": {}}
         data = manifest["lineage"].get("data", {})
@@ -115,12 +117,13 @@ class Bundle:
             folder=path,
             name=manifest["name"],
             spec=read_spec(path / "spec.json"),
-            settings=BundleSettings(**_read_json(path / "bundle.json")),
+            settings=settings,
             vectors=np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False),
             items=items,
             counters=pq.read_table(path / "counters.parquet"),
             rules=SparseRows.load(path / "co_visitation.npz", len(items)),
             segments=Segments.load(path / "segment_popular.npz", len(items)),
+            ease=SparseRows.load(path / EASE, len(items)) if settings.form > 7 else SparseRows.empty(len(items)),
             items_as_of=data.get("items_as_of") or 0,
             names=_names(data),
             event_types=data.get("event_types") or {},
@@ -135,10 +138,11 @@ class Bundle:
         if self.spec.hash != self.settings.spec_hash:
             raise SoukError(f"spec {self.settings.spec_hash} in {self.folder}", self.spec.hash, "Do not mix releases.")
         ids = self.items["item_id"]
-        sizes = {len(self.vectors), len(self.rules), len(ids)}
+        sizes = {len(self.vectors), len(self.rules), len(self.ease), len(ids)}
         if len(sizes) > 1 or not ids.equals(self.counters["item_id"]):
             expected = f"vectors, rules, counters and items of one release in {self.folder}"
             counts = f"{len(self.vectors)} vectors, {len(self.rules)} rules, {len(self.counters)} counters"
+            counts += f", {len(self.ease)} rows of ease" * (len(self.ease) != len(ids))
             raise SoukError(expected, f"{counts} for {len(ids)} items", "Do not mix them.")
 
     @property
@@ -211,6 +215,12 @@ FILES = (
     "co_visitation.npz",
     "segment_popular.npz",
 )
+EASE = "ease.npz"
+
+
+def _check_there(folder: Path, names: Iterable[str]) -> None:
+    if missing := [name for name in names if not (folder / name).exists()]:
+        raise SoukError(f"a bundle at {folder}", f"no {', '.join(missing)}", "Run the pipeline again.")
 
 
 def write_bundle(
@@ -276,17 +286,6 @@ def _write_items(target: Path, items: pa.Table, trained_until: int, end: int) ->
     left = available_at(items, 0) | available_at(items, trained_until, end)
     place = items.column_names.index("available")
     pq.write_table(items.set_column(place, "available", pa.array(left)), target / "items.parquet")
-
-
-def counters_at(features: Path, boundary: str) -> pa.Table:
-    """The counters of one boundary, in the order of the items."""
-    table = pq.read_table(features / "counters.parquet")
-    table = table.filter(pc.equal(table["boundary"], boundary)).drop_columns(["boundary"])
-    ids = pq.read_table(features / "items.parquet", columns=["item_id"])["item_id"]
-    order = pc.index_in(ids, value_set=table["item_id"])
-    if order.null_count or len(ids) != len(table):
-        raise SoukError(f"a counter at {boundary} for each of {len(ids)} items", f"{len(table)}", "Rebuild features.")
-    return table.take(order)
 
 
 def _names(data: dict[str, Any]) -> dict[str, dict[str, list[str]]]:

@@ -95,7 +95,8 @@ def diff_text(workspace: Workspace, first: str, second: str) -> str:
     bundles = [Bundle.load(folder) for folder in folders]
     if manifests[0]["name"] == manifests[1]["name"]:
         return f"{first} and {second} are the same release."
-    parts = [part for part, digest in manifests[0]["content"].items() if manifests[1]["content"].get(part) != digest]
+    before, after = (manifest["content"] for manifest in manifests)
+    parts = [part for part in before | after if before.get(part) != after.get(part)]
     measured = [_measured(folder) for folder in folders]
     sections = {
         "spec": [_flat(json.loads(bundle.spec.to_json())) for bundle in bundles],

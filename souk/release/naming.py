@@ -35,6 +35,7 @@ def content_digests(bundle: Bundle, features: str | Path, weights: dict[str, np.
         "items": _rows(bundle.items.to_pylist()),
         "counters": _rows(bundle.counters.to_pylist()),
         "rules": _arrays(vars(bundle.rules)),
+        "ease": _arrays(vars(bundle.ease)),
         "popular": _arrays(bundle.segments.arrays()),
         "settings": _rows([asdict(bundle.settings)]),
     }

@@ -90,7 +90,7 @@ class Loaded:
         filters = Filters.of(columns, len(bundle.items), bundle.spec)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
         parts = bundle.items, bundle.counters, bundle.vectors, bundle.spec, bundle.rules, bundle.segments
-        items = ItemTable.of(*parts, form=bundle.settings.form)
+        items = ItemTable.of(*parts, form=bundle.settings.form, ease=bundle.ease)
         catalogue = Catalogue.of(bundle.item_ids, bundle.titles, bundle.available, filters, Lifetimes.of(items))
         loaded = cls(
             spec=bundle.spec,

@@ -23,7 +23,7 @@ def follow(rules: SparseRows, items: np.ndarray, moments: np.ndarray, size: int)
     """The items that follow a history: score(j) = sum over its events k of decay(k) · W[item of k, j].
 
     Args:
-        rules: W, a row for each item.
+        rules: W, a row for each item; by what is taken together (`souk.features.ease`) as by what follows.
         items: `[window]` int64, the history, oldest first; -1 for unknown items.
         moments: `[window]` int64, how many moments each lies behind the last event.
         size: of the item table.

@@ -16,11 +16,12 @@ import numpy as np
 import souk
 from souk import outputs
 from souk.config import parse_step_config
+from souk.counters import counters_at
 from souk.counts import ItemCounts, engagements
 from souk.folders import placed
 from souk.index.choice import GRAPH_FILE
 from souk.progress import report
-from souk.release.bundle import Bundle, counters_at, write_bundle
+from souk.release.bundle import Bundle, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
 from souk.release.manifest import NAME as MANIFEST
 from souk.release.manifest import write_manifest

@@ -18,10 +18,11 @@ from souk.pairs import HOURS, PAIR_FEATURES, RECENT, RESPONSE, TEN_THOUSAND
 from souk.repeats import TURNS, before_window, near
 from souk.satisfaction import likeness
 from souk.sources.co_visitation import WINDOW, decay
+from souk.sources.rows import SparseRows
 
 COLUMN = {name: place for place, name in enumerate(PAIR_FEATURES)}
 SCORE = COLUMN["score"]
-RANKED = {"co_visitation_rank": "co_visitation", "again_rank": "again"}
+RANKED = {"co_visitation_rank": "co_visitation", "again_rank": "again", "ease_rank": "ease"}
 OWN = (
     "log_events",
     "log_lately",
@@ -48,6 +49,7 @@ HISTORY = (
     "past_recency",
     "due",
     *HOURS,
+    "ease",
 )
 TASTED = tuple(f"{taste}:" for taste in TASTES)
 NEARS = f"{NEAR}:"
@@ -74,7 +76,8 @@ def start(
     found[SCORE] = score
     found[COLUMN["log_rank"]] = np.log1p(1 + np.sum(others[:, SCORE] > score))
     for rank, name in RANKED.items():
-        found[COLUMN[rank]] = np.log1p(1 + np.sum(others[:, COLUMN[name]] > 0))
+        if rank in names:  # releases of before know no EASE
+            found[COLUMN[rank]] = np.log1p(1 + np.sum(others[:, COLUMN[name]] > 0))
     return found
 
 
@@ -113,7 +116,7 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
     recent = np.flatnonzero(known)[-RECENT:]
     cosines[recent] = items.vectors[window[recent]] @ items.vectors[position]
     shared, most = _shared(items, query, position)
-    followed = _followed(items, query, position)
+    followed, together = (_followed(rows, query, position) for rows in (items.rules, items.ease))
     old = query.past.before(position)
     again = np.append(same * decay(query.moments), old * before_window(query.moments))
     past = np.append(same * query.past.engaged, old)
@@ -131,6 +134,8 @@ def votes(items: ItemTable, query: PairQuery, position: int) -> dict[str, np.nda
         "shared_max": most,
         "co_visitation": followed,
         "co_visitation_rank": followed,
+        "ease": together,
+        "ease_rank": together,
         "again": again,
         "again_rank": again,
         **_satisfied(items, query, position, shared),
@@ -252,12 +257,12 @@ def _satisfied(items: ItemTable, query: PairQuery, position: int, shared: np.nda
     }
 
 
-def _followed(items: ItemTable, query: PairQuery, position: int) -> np.ndarray:
-    """What each event votes for the candidate by co-visitation."""
+def _followed(rules: SparseRows, query: PairQuery, position: int) -> np.ndarray:
+    """What each event votes for the candidate by co-visitation, or by EASE."""
     found = np.zeros(len(query.items))
     looked = np.arange(len(query.items))[-WINDOW:]
     looked = looked[query.items[looked] >= 0]
-    owner, followers, weights = items.rules.gather(query.items[looked])
+    owner, followers, weights = rules.gather(query.items[looked])
     hit = followers == position
     np.add.at(found, looked[owner[hit]], weights[hit] * decay(query.moments[looked])[owner[hit]])
     return found

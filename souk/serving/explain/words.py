@@ -42,6 +42,8 @@ NAMES = {
     "age_known": "whether it is known how long it has been on offer",
     "co_visitation": "what others went on to after the same events",
     "co_visitation_rank": "its place by what others went on to",
+    "ease": "what is chosen by those who choose the same",
+    "ease_rank": "its place by what such users choose",
     "again": "the user's habit of choosing it",
     "again_rank": "its place by the user's habits",
     "popularity": "its popularity among such users at such times",
