@@ -20,7 +20,7 @@ from souk.config import Source, parse_config
 from souk.errors import SoukError
 from souk.ingest.faults import Reason
 from souk.ingest.profile import sample
-from souk.readers import delimited, find_files, read_batches, written_until
+from souk.readers import delimited, find_files, read_batches, written
 from tests.ingest_fixtures import read_rows
 
 TEXT = "user_id,item_id\nu1,i1\nu2,i2\n"
@@ -169,16 +169,16 @@ def test_many_malformed_rows_among_good_ones_are_no_reason_to_stop(
     assert sorted(p for batch in batches for p in batch.positions.tolist()) == list(range(1, 20_001))
 
 
-def test_a_source_is_as_young_as_its_newest_file_and_never_of_tomorrow(tmp_path: Path) -> None:
+def test_a_source_is_of_its_oldest_and_its_newest_file_and_never_of_tomorrow(tmp_path: Path) -> None:
     for seconds in (1_000, 3_000, 2_000):
         (tmp_path / f"{seconds}.csv").write_text(TEXT)
         os.utime(tmp_path / f"{seconds}.csv", (seconds, seconds))
-    assert written_until(str(tmp_path), 9_000_000) == 3_000_000
-    assert written_until(str(tmp_path), 2_500_000) == 2_500_000
-    assert written_until(str(tmp_path / "none.csv"), 7) == 7
+    assert written(str(tmp_path), 9_000_000) == (1_000_000, 3_000_000)
+    assert written(str(tmp_path), 2_500_000) == (1_000_000, 2_500_000)
+    assert written(str(tmp_path / "none.csv"), 7) == (7, 7)
     with fsspec.open("memory://items.csv", "w") as file:
         file.write(TEXT)
-    assert 1_700_000_000_000 < written_until("memory://items.csv", 1 << 50) < 1 << 50
+    assert all(1_700_000_000_000 < time < 1 << 50 for time in written("memory://items.csv", 1 << 50))
 
 
 @pytest.mark.parametrize(

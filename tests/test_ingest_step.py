@@ -101,6 +101,7 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
     assert manifest["names"] == {"events": {"item_id": "product"}, "items": {}, "users": {}}
     assert manifest["parts"] == {"events": {}, "items": {"title": ["item_id", "colour"]}, "users": {}}
     assert (manifest["event_types"], manifest["separators"]) == ({"C*": "return"}, {})
+    assert manifest["items_oldest"] == manifest["items_as_of"]
     assert manifest["items_as_of"] == pytest.approx((shop.folder / "items.jsonl").stat().st_mtime * 1000, abs=1.5)
     for name in ("events", "items", "users"):
         assert (shop.folder / f"1/tables/schema/{name}.pbtxt").read_text() == (

@@ -47,7 +47,13 @@ def shop(tmp_path_factory):
     pq.write_table(examples, shop.features / "examples.parquet")
     (shop.tables / "schema").mkdir()
     (shop.tables / "schema" / "events.pbtxt").write_text("# events")
-    made = {"fingerprint": "f00d", "items_as_of": 7, "last_event": 2, "names": {"events": {"user_id": "leser"}}}
+    made = {
+        "fingerprint": "f00d",
+        "items_as_of": 7,
+        "items_oldest": 5,
+        "last_event": 2,
+        "names": {"events": {"user_id": "leser"}},
+    }
     made |= {"parts": {"events": {}, "items": {"title": ["a", "b"]}}, "event_types": {"view": "click"}}
     made |= {"separators": {"category": " > "}, "bounds": {"items": {"price": [0.0, 9.5, "clip"]}}}
     made |= {"first_event": 1, "content": "c0de", "tables": {"events": {"read": 9, "accepted": 6}}}
@@ -80,6 +86,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     assert [lineage["data"][key] for key in ("fingerprint", "content", "events")] == ["f00d", "c0de", 6]
     assert None not in lineage["data"].values()
     assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7
+    assert lineage["data"]["items_oldest"] == Bundle.load(folder).items_oldest == 5
     assert Bundle.load(folder).names == {"events": {"user_id": ["leser"]}, "items": {"title": ["a", "b"]}}
     assert lineage["data"]["event_types"] == Bundle.load(folder).event_types == {"view": "click"}
     assert lineage["data"]["separators"] == Bundle.load(folder).separators == {"category": " > "}

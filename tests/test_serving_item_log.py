@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import threading
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -185,10 +186,9 @@ def test_who_thins_or_reads_a_long_log_holds_the_others_up_for_no_longer_than_th
     assert len(lines.parsed(log._path.read_bytes()).rows) == 1 + 4
 
 
-def content_of(log, known, as_of):
-    """What a release with these items, whose table is of `as_of`, makes of the log: its items as they end up, and when
-    those that it does not know were made."""
-    plan, found = replay(log.read(), known, as_of), {}
+def content_of(log, known, *files):
+    """What a release with these items and files of these times makes of the log: its items, and when new ones came."""
+    plan, found = replay(log.read(), known, files, lambda row: row["available_until"] % 2 == 0), {}
     for row, at in zip(plan.rows, plan.times, strict=True):
         found.setdefault(row["item_id"], {} if row["item_id"] in known else {"made": at}).update(row)
     return found
@@ -203,10 +203,11 @@ def test_a_thinned_log_says_the_same_to_every_release(log, seed):
         if draw.random() < 0.1:
             log.settle([item], at)
             continue
-        names = draw.sample(["price", "title", "available"], draw.randint(1, 3))
-        row = {"item_id": item} | {name: draw.randint(0, 9) for name in names}
+        names = draw.sample(["price", "title", "available", "available_until"], draw.randint(1, 4))
+        row = {"item_id": item} | {name: draw.choice([False, *range(9)]) for name in names}
         log.append([row], [draw.random() < 0.1], at - draw.choice([0, 0, 0, 30]))
-    releases = [(known, as_of) for known in ("", "a", "bc", "abc") for as_of in (0, 20, 40, 60)]
+    files = product(("", "a", "bc", "abc"), (0, 20, 40, 60), (0, 20))
+    releases = [(known, as_of - apart, as_of) for known, as_of, apart in files]
     before = [content_of(log, *release) for release in releases]
     size = len(log.read().rows)
     gone = log.thin()

@@ -38,10 +38,11 @@ def log(tmp_path):
     return ItemLog(tmp_path / "items" / "log")
 
 
-def served(shop, log, as_of, now=NOW):
-    """A start of a server with a release whose items file was written at `as_of`."""
+def served(shop, log, as_of, now=NOW, oldest=0):
+    """A start of a server with a release whose items file, or the newest of several, was written at `as_of`."""
     bundle, recommender = shop
-    return LiveItems(recommender, dataclasses.replace(bundle, items_as_of=as_of), log, lambda: now).load()
+    bundle = dataclasses.replace(bundle, items_as_of=as_of, items_oldest=oldest)
+    return LiveItems(recommender, bundle, log, lambda: now).load()
 
 
 def available(live, item):
@@ -65,6 +66,24 @@ def test_a_delete_holds_until_an_items_file_is_younger(shops, log):
     assert not available(retrained, LAST) and retrained.replayed == Replayed(taken=1)
     younger = served(shops[0], log, NOW + 1)
     assert available(younger, LAST) and younger.replayed == Replayed(older=1)
+
+
+@pytest.mark.parametrize("oldest", [NOW - 1, NOW, NOW + 1])
+def test_of_several_items_files_only_what_takes_an_item_out_holds_until_all_are_younger(shops, log, oldest):
+    first = served(shops[0], log, NOW - 9)
+    gone, back, ended, lasts, later = IDS[:5]
+    rows = [{"item_id": item, "available": False} for item in (gone, back)]
+    rows += [{"item_id": item, "available_until": NOW - 5} for item in (ended, lasts)]
+    rows += [{"item_id": back, "available": True}, {"item_id": lasts, "available_until": None}]
+    rows += [{"item_id": later, "price": 2.0, "available_until": NOW + 5}]
+    first.upsert([*rows, DEAR])
+    live = served(shops[0], log, NOW + 1, NOW + 2, oldest)
+    holds = oldest <= NOW
+    until = dict(zip(IDS, live.current.items.available_until, strict=False))
+    assert (available(live, gone), available(live, back)) == (not holds, True)
+    assert (until[ended], until[lasts], until[later]) == ((NOW - 5, np.inf, NOW + 5) if holds else (np.inf,) * 3)
+    assert live._row(later)["item_price"] == shops[0][0].items.to_pylist()[4]["item_price"], "the file's"
+    assert live.replayed == Replayed(taken=1 + 3 * holds, older=7 - 3 * holds)
 
 
 @pytest.mark.parametrize("as_of", [NOW - 1, NOW + 1])

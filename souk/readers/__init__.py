@@ -14,7 +14,7 @@ from souk.readers.files import (
     fingerprint,
     log_files,
     unpacked,
-    written_until,
+    written,
 )
 from souk.readers.json_lines import named
 from souk.readers.raw import RawBatch
@@ -31,5 +31,5 @@ __all__ = [
     "named",
     "read_batches",
     "unpacked",
-    "written_until",
+    "written",
 ]

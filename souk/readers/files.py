@@ -81,8 +81,8 @@ def find_files(path: str, missing: str = WHERE) -> list[File]:
     return [File(short[name], _opener(fs, name), partial(fs.modified, name)) for name in names]
 
 
-def written_until(path: str, now: int) -> int:
-    """When the newest file of a source was written: what it says cannot be younger.
+def written(path: str, now: int) -> tuple[int, int]:
+    """When the oldest and the newest file of a source were written: what it says is no younger than the newest.
 
     Args:
         path: of the source.
@@ -92,8 +92,9 @@ def written_until(path: str, now: int) -> int:
     try:
         times = [file.modified() for file in find_files(path)]
     except (SoukError, NotImplementedError, OSError, KeyError, TypeError):
-        return now
-    return min(now, max(int(t.replace(tzinfo=t.tzinfo or UTC).timestamp() * 1000) for t in times))
+        return now, now
+    told = [min(now, int(t.replace(tzinfo=t.tzinfo or UTC).timestamp() * 1000)) for t in times]
+    return min(told), max(told)
 
 
 def file_format(source: Source, name: str) -> str:

@@ -74,6 +74,7 @@ class Bundle:
         ease: what is taken by those who take each item (souk.features.ease); nothing in a bundle of before.
         items_as_of: when the items file of its data was written, UTC epoch milliseconds; 0 where nobody knows. It, and
             what follows, is no part of the name.
+        items_oldest: of several files when the oldest was written, and `items_as_of` is of the newest; 0 as there.
         names: by table, the columns that its config maps or makes of others, with the files' names of these.
         event_types: what the files call types of events, `*` for any text, with the contract's.
         separators: by path column of items, what stands in the files where paths have `/`.
@@ -91,6 +92,7 @@ class Bundle:
     segments: Segments
     ease: SparseRows
     items_as_of: int = 0
+    items_oldest: int = 0
     names: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     event_types: Mapping[str, str] = field(default_factory=dict)
     separators: Mapping[str, str] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class Bundle:
             segments=Segments.load(path / "segment_popular.npz", len(items)),
             ease=SparseRows.load(path / EASE, len(items)) if settings.form > 7 else SparseRows.empty(len(items)),
             items_as_of=data.get("items_as_of") or 0,
+            items_oldest=data.get("items_oldest") or 0,
             names=_names(data),
             event_types=data.get("event_types") or {},
             separators=data.get("separators") or {},

@@ -47,7 +47,7 @@ from souk.ingest.statistics import Windows, compared
 from souk.ingest.tables import complete, seal, write_events, write_tables
 from souk.ingest.validate import Rules, Validated, anomalies, validate
 from souk.progress import report
-from souk.readers import fingerprint, log_files, written_until
+from souk.readers import fingerprint, log_files, written
 from souk.schema import ID_COLUMN, Kind
 from souk.workspace import Workspace
 
@@ -79,7 +79,7 @@ def ingest(
     now = time.time()
     latest = int((now + sections.ingest.allowed_future_seconds) * 1000)
     items = sections.data.items
-    as_of = written_until(items.path, int(now * 1000)) if items else 0
+    oldest, as_of = written(items.path, int(now * 1000)) if items else (0, 0)
     folder = SchemaFolder(Workspace(Path(workspace)).schemas / sections.name)
     sources = {name: _source(name, sections.data, kinds[name]) for name in TABLES}
     Path(quarantine).mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,8 @@ def ingest(
         engaging = partial(engaging_rows, objective=sections.objectives.engaged)
         names = {name: table.own_names for name, table in sources.items()}
         parts = {name: table.parts for name, table in sources.items()}
-        origin = {"fingerprint": content, "items_as_of": as_of, "names": names, "parts": parts}
+        times = {"items_as_of": as_of, "items_oldest": oldest}
+        origin = {"fingerprint": content, **times, "names": names, "parts": parts}
         origin |= {"event_types": sources["events"].own_types, "separators": sources["items"].path_separators}
         origin["bounds"] = {name: Limits.of(each.bounds).told for name, each in checked.items()}
         once, counts = sections.repeat.sold_once, engaging if dated else None

@@ -33,7 +33,7 @@ from souk.serving.served import golden_answers
 BLOCK = 100  # requests answered at once
 # Of the tables' manifest.
 OF_DATA = (
-    *("fingerprint", "content", "items_as_of", "first_event", "last_event"),
+    *("fingerprint", "content", "items_as_of", "items_oldest", "first_event", "last_event"),
     *("names", "parts", "event_types", "separators", "bounds"),
 )
 # Whose versions are noted where they are installed.

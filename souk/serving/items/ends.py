@@ -29,7 +29,7 @@ def rows_of(times: Mapping[str, int], current: Loaded, now: int) -> tuple[list[d
 
 
 def ends(row: Mapping[str, Any], current: Loaded) -> bool:
-    """Whether a purchase ends a known item: none is earlier, and it is of this listing."""
+    """Whether a purchase, or another end, ends a known item: none is earlier, and it is of this listing."""
     place, sold = current.catalogue.positions[row["item_id"]], row["available_until"]
     until, created = current.items.available_until[place], current.items.created_at[place]
     return bool(until > sold and of_this_listing(sold, created))
