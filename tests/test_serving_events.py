@@ -1,6 +1,7 @@
 """Events that come while a release serves: on the disk, once, in the states, whatever disk, store and restarts do."""
 
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from souk.serving.events import backlog
 from souk.serving.events import live as live_events
 from souk.serving.events.backlog import FEW, StateWriter
 from souk.serving.events.live import Busy, LiveEvents, Taken
-from souk.serving.events.log import HOUR_MS, EventLog, read
+from souk.serving.events.log import HOUR_MS, EventLog, line, read
 from souk.serving.events.states import event_of
 from souk.serving.server import end
 from souk.state import Event, UserState, kept_events, state_of
@@ -129,6 +130,26 @@ def test_an_event_that_a_state_cannot_take_is_kept_and_stops_no_other(shop):
     shop.store.write([state_of("ann", [], SPEC, {})], NOW)
     shop.start()
     assert shop.is_of(row(0)) and not shop.live.behind, "a start tries it again"
+
+
+def test_a_file_that_cannot_be_read_stops_no_start_and_no_other_file_and_is_tried_again(shop, monkeypatch):
+    shop.send(row(1))
+    (file,) = shop.log.files()
+    bad = file.with_name("10-x-000001.jsonl")  # before the others
+    bad.mkdir()
+    shop.live.close()
+    shop.start()
+    assert shop.is_of(row(1)) and shop.live.behind == 1
+    shop.store.write([state_of("ann", [], SPEC, {})], NOW)
+    shop.publication = "second"
+    shop.until(lambda: shop.state().count == 1)
+    assert [shop.send(row(n, user="bob")).pending for n in (2, 3)] == [0, 0]
+    assert shop.is_of(row(2), row(3), user="bob") and shop.live.behind == 1
+    bad.rmdir()
+    bad.write_bytes(line(row(4, user="eve")))
+    monkeypatch.setattr(shop.live._backlog, "_clock", lambda: time.monotonic() + backlog.AGAIN_SECONDS)
+    shop.until(lambda: not shop.live.behind)
+    assert shop.is_of(row(4, user="eve"), user="eve")
 
 
 def test_while_the_log_is_taken_again_calls_wait_for_a_few_users_or_rows_alone(shop, monkeypatch):

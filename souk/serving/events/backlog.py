@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ seldom = Seldom(logger)
 BLOCK = 200  # users of one read and one write
 FEW = 20  # users of a step while calls come: some 30 ms, for which they wait
 ROWS = 1_000  # that are read in a step, as long
+AGAIN_SECONDS = 60.0  # until a file that could not be read is tried again
 NOT_OF_A_USER = (StoreError, OSError, MemoryError)  # what is raised of the store, or the machine, as a whole
 
 
@@ -120,21 +122,34 @@ class Backlog:
         writer: takes events.
         publication: what names the states as they were published last, with their view; another name, and every file
             waits again, since those states may know nothing of it.
+        clock: seconds that only grow.
 
     Attributes:
         users: of a step.
     """
 
-    def __init__(self, log: EventLog, writer: StateWriter, publication: Callable[[], str]) -> None:
-        self._log, self._writer, self._name = log, writer, publication
+    def __init__(
+        self,
+        log: EventLog,
+        writer: StateWriter,
+        publication: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._writer, self._name, self._clock = log, writer, publication, clock
         self._publication = publication()
         self._waiting: dict[Path, None] = {}  # by the name that a file has in the end
+        self._unread: dict[Path, float] = {}  # that could not be read, and when it is tried again
         self._refused = set[Path]()  # of which something could not be taken
         self._steps: Iterator[None] | None = None
         self.users = BLOCK
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def unread(self) -> int:
+        """Files that could not be read: they wait for a while beside the others, and hold none of these up."""
+        return len(self._unread.keys() - self._waiting.keys())
 
     def load(self) -> None:
         """All closed files wait that do not bear the mark."""
@@ -161,6 +176,10 @@ class Backlog:
 
     def watch(self) -> None:
         """Everything waits anew after another publication, what comes just now included."""
+        for path in [path for path, until in self._unread.items() if self._clock() >= until]:
+            del self._unread[path]
+            self._waiting.setdefault(path)
+            self._steps = None
         if self._name() != self._publication:
             logger.info("user states were published: the events of the log are taken into them")
             self._steps = None
@@ -182,7 +201,7 @@ class Backlog:
 
     def settle(self, closed: Path | None) -> None:
         """Marks a file that was closed, unless something of it waits."""
-        if closed is not None and closed not in self._waiting and closed not in self._refused:
+        if closed is not None and not any(closed in each for each in (self._waiting, self._unread, self._refused)):
             with contextlib.suppress(OSError):  # it is taken again then
                 _mark_file(closed).write_text(self._publication, encoding="utf-8")
 
@@ -194,10 +213,16 @@ class Backlog:
             rows = (row for row in read(there) if row is not None)
             events: dict[str, list[Event]] = {}
             self._refused.discard(path)
-            for part in blocks(rows, ROWS):
-                for user, own in self._writer.grouped(part).items():
-                    events.setdefault(user, []).extend(own)
-                yield
+            try:
+                for part in blocks(rows, ROWS):
+                    for user, own in self._writer.grouped(part).items():
+                        events.setdefault(user, []).extend(own)
+                    yield
+            except OSError as error:  # of this file alone, as one without the right to read it
+                seldom.warning("a file of the events is tried again later: %s: %s", type(error).__name__, error)
+                self._unread[path] = self._clock() + AGAIN_SECONDS
+                del self._waiting[path]
+                continue
             rest = iter(events)
             while users := list(islice(rest, self.users)):
                 if self._writer.take({user: events[user] for user in users}):

@@ -82,7 +82,7 @@ class LiveEvents:
         sold: Callable[[Sequence[Mapping[str, Any]]], None] = lambda rows: None,
     ) -> None:
         self._log, self._writer, self._clock, self._sold = log, writer, clock, sold
-        self._backlog = Backlog(log, writer, publication)
+        self._backlog = Backlog(log, writer, publication, clock)
         self.loaded = Loaded()
         self._ids = EventIds()
         self._calls: deque[_Call] = deque()
@@ -97,7 +97,7 @@ class LiveEvents:
     @property
     def behind(self) -> int:
         """Files of the log of which something is not in the states."""
-        return len(self._backlog)
+        return len(self._backlog) + self._backlog.unread
 
     @property
     def places(self) -> dict[str, int]:
@@ -110,11 +110,15 @@ class LiveEvents:
 
         def ids() -> Iterator[str]:
             nonlocal damaged
-            for row in (row for path in self._log.files() for row in read(path)):
-                if row is None:
-                    damaged += 1
-                else:
-                    yield row["event_id"]
+            for path in self._log.files():
+                try:
+                    for row in read(path):
+                        if row is None:
+                            damaged += 1
+                        else:
+                            yield row["event_id"]
+                except OSError as error:  # an event of it that comes again finds its place in the state
+                    logger.warning("%s is passed over: %s: %s", path, type(error).__name__, error)
 
         self._ids = EventIds(ids())
         self.loaded = Loaded(len(self._ids), torn, damaged)
