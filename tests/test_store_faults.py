@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from feast.infra.online_stores.redis import RedisOnlineStore
 
 from souk.cli import main
 from souk.errors import SoukError
 from souk.publication import REGISTRY
 from souk.store import feast_store, user_locks
-from souk.store.address import PASSWORD, address, online_store
+from souk.store.address import PASSWORD, address, online_store, with_password
 from souk.store.definitions import SETTINGS
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
@@ -202,6 +203,13 @@ def test_a_password_comes_from_the_environment_and_stays_there(tmp_path, monkeyp
         monkeypatch.setenv(PASSWORD, "a,b")
         with pytest.raises(SoukError, match="without a comma"):
             FeastStore(folder, SPEC).read(["ann"])
+
+
+@pytest.mark.parametrize("password", ["s3cret=0", "12345678e9", "0.10", "true", "null", "'q'", '"q"', "é\\"])
+def test_a_password_is_sent_as_it_is_whatever_it_looks_like(password):
+    environment = {PASSWORD: password}
+    given = with_password(online_store("redis://cache", "", 0, environment), environment)["connection_string"]
+    assert RedisOnlineStore._parse_connection_string(given)[1]["password"] == password
 
 
 @pytest.mark.parametrize("uri", ["", "redis://cache:6379/0", "redis://cache.shop:7000/3", "rediss://cache.shop:6379/0"])

@@ -1,5 +1,7 @@
 """User states that are published elsewhere: who reads and who writes them follows, and nobody else."""
 
+import shutil
+
 import pytest
 
 from souk.store.definitions import SETTINGS, SPECS, published_uri
@@ -45,6 +47,19 @@ def test_a_redis_that_is_gone_after_the_states_moved_is_asked_no_more(tmp_path):
             store.read(["ann"])
         published_in(tmp_path)
         assert store.read(["ann"])[0].count == 3
+
+
+def test_a_sqlite_store_in_the_place_of_another_is_read_and_written(tmp_path):
+    """SQLite goes on in a file that is gone: what it is told is lost with the process."""
+    folder = published_in(tmp_path)
+    reader, writer = FeastStore(folder, SPEC), FeastStore(folder, SPEC)
+    assert [store.read(["ann"])[0].count for store in (reader, writer)] == [3, 3]
+    shutil.rmtree(folder)
+    with pytest.raises(StoreError, match="no file"):
+        reader.read(["ann"])
+    publish(user_states(tmp_path / "user_state.parquet", [state("ann", 5)]), SPEC, folder, NOW, "")
+    writer.update(["ann"], one_more, NOW)
+    assert [store.read(["ann"])[0].count for store in (reader, FeastStore(folder, SPEC))] == [6, 6]
 
 
 @pytest.mark.parametrize("begins", ["sqlite", "redis"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -60,4 +61,5 @@ def with_password(settings: Mapping[str, Any], environment: Mapping[str, str] = 
     password, text = environment.get(PASSWORD, ""), settings.get("connection_string", "")
     if "," in password:
         raise SoukError(f"a password without a comma in {PASSWORD}", "one with", "Feast reads it as the end.")
-    return {**settings, "connection_string": text.replace(f"${{{PASSWORD}}}", password)} if text else dict(settings)
+    quoted = json.dumps(password)  # Feast reads each value as JSON where it is any: 1e5 would be a number
+    return {**settings, "connection_string": text.replace(f"${{{PASSWORD}}}", quoted)} if text else dict(settings)

@@ -83,6 +83,7 @@ class FeastStore:
         self._looked = 0.0
         self._uri = ""
         self._settings: tuple[int, int] | None = None  # which file said so
+        self._file: tuple[int, int] | None = None  # the sqlite file that was opened
         self._stays = False  # whatever is published meanwhile
         self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
         self.damaged: Callable[[], None] = lambda: None  # is told of each row that is no state
@@ -166,12 +167,13 @@ class FeastStore:
         online.online_write_batch(store.config, self._view_of(store), rows, None)
 
     def _opened(self) -> FeatureStore:
-        if self._store is None or self._moved():
+        if self._store is None or self._moved() or self._replaced():
             self._store = self._table = None
             uri = published_uri(self._folder, self._spec) if self._access.uri is None else self._access.uri
             for name in (REGISTRY,) if uri else (REGISTRY, ONLINE):
                 if not (self._folder / name).is_file():
                     raise FileNotFoundError(f"no file {self._folder / name}")
+            self._file = None if uri else self._online()
             self._store, self._uri = FeatureStore(config=repo_config(self._folder, uri, self._access.timeout_ms)), uri
         return self._store
 
@@ -187,6 +189,17 @@ class FeastStore:
             return False
         self._settings = settings
         return moved
+
+    def _replaced(self) -> bool:
+        """Whether the sqlite file is another one, or gone: SQLite would go on in the one that was opened."""
+        return not self._uri and not self._stays and self._online() != self._file
+
+    def _online(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._folder / ONLINE)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _state(self, user_id: str, written: datetime | None, values: dict[str, Any] | None) -> UserState | None:
         if written is None:  # sqlite has nothing
