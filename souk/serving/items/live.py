@@ -59,8 +59,7 @@ class LiveItems:
         self.followed = followed
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
-        self._as_of = bundle.items_as_of
-        self._oldest = bundle.items_oldest or bundle.items_as_of
+        self._files = bundle.items_oldest or bundle.items_as_of, bundle.items_as_of
         self._tower = ItemVectors(ItemTower(bundle.item_tower, run), bundle.spec, bundle.vectors.shape[1])
         said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators, bundle.bounds.get("items", {})
         self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
@@ -104,8 +103,8 @@ class LiveItems:
 
         They are taken in parts, and are in the answers together: a row is not without a later one that undoes it.
         """
-        once, times = self._spec.repeat.sold_once, (self._oldest, self._as_of)
-        plan = replay(logged, self.current.catalogue.positions, times, partial(ends, current=self.current), once)
+        once = self._spec.repeat.sold_once
+        plan = replay(logged, self.current.catalogue.positions, self._files, partial(ends, current=self.current), once)
         self.waiting.add(plan.waiting if once else ())
         ahead = copy.copy(self)
         ahead._rows = {**self._rows}
