@@ -1,5 +1,6 @@
 """Events that come while a release serves: on the disk, once, in the states, whatever disk, store and restarts do."""
 
+import errno
 import threading
 import time
 from types import SimpleNamespace
@@ -150,6 +151,31 @@ def test_a_file_that_cannot_be_read_stops_no_start_and_no_other_file_and_is_trie
     monkeypatch.setattr(shop.live._backlog, "_clock", lambda: time.monotonic() + backlog.AGAIN_SECONDS)
     shop.until(lambda: not shop.live.behind)
     assert shop.is_of(row(4, user="eve"), user="eve")
+
+
+def test_files_that_a_network_file_system_lost_hold_up_no_other_and_end_no_start(shop, monkeypatch, caplog):
+    shop.send(row(1))
+    (file,) = shop.log.files()
+    shop.live.close()
+    file.with_name(".10-y-000001.open").mkdir()  # as one of a server that was killed
+    away, there = file.with_name("10-x-000001.jsonl"), type(file).exists
+    away.write_bytes(line(row(9, user="zoe")))
+
+    def exists(path, **given):
+        if path == away:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return there(path, **given)
+
+    shop.store.write([state_of("ann", [], SPEC, {})], NOW)
+    shop.publication = "second"
+    with monkeypatch.context() as patched:
+        patched.setattr(type(file), "exists", exists)
+        shop.start()
+        shop.until(lambda: shop.state().count == 1)
+        assert not shop.send(row(2, user="bob")).pending and shop.live.behind
+        assert f"{away} of the events is tried again later" in caplog.text
+    monkeypatch.setattr(shop.live._backlog, "_clock", lambda: time.monotonic() + backlog.AGAIN_SECONDS)
+    shop.until(lambda: shop.state("zoe") is not None)
 
 
 def test_while_the_log_is_taken_again_calls_wait_for_a_few_users_or_rows_alone(shop, monkeypatch):

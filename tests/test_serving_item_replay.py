@@ -86,6 +86,21 @@ def test_of_several_items_files_only_what_takes_an_item_out_holds_until_all_are_
     assert live.replayed == Replayed(taken=1 + 3 * holds, older=7 - 3 * holds)
 
 
+def test_what_takes_an_item_out_does_so_as_text_too(shops, log):
+    """Who sends a CSV sends text alone, and the log has rows as they were sent."""
+    gone, back, word, ended, lasts, never = IDS[:6]
+    rows = [{"item_id": gone, "available": "false"}, {"item_id": back, "available": "1"}]
+    rows += [{"item_id": word, "available": 0}, {"item_id": ended, "available_until": str(NOW - 5)}]
+    rows += [{"item_id": item, "available_until": text} for item, text in ((lasts, ""), (never, str(NOW + 5)))]
+    outcome = served(shops[0], log, NOW - 9).upsert(rows)
+    assert outcome.accepted == 6
+    live = served(shops[0], log, NOW + 1, NOW + 2, NOW - 1)
+    until = dict(zip(IDS, live.current.items.available_until, strict=False))
+    assert [available(live, item) for item in (gone, back, word)] == [False, True, False]
+    assert [until[item] for item in (ended, lasts, never)] == [NOW - 5, np.inf, NOW + 5]
+    assert live.replayed == Replayed(taken=4, older=2)
+
+
 @pytest.mark.parametrize("as_of", [NOW - 1, NOW + 1])
 def test_a_row_that_changed_an_item_does_not_bring_it_back(shops, log, as_of):
     served(shops[0], log, NOW - 9).upsert([{"item_id": LAST, "price": 94.0}])

@@ -133,6 +133,8 @@ def _apart(old: str, new: str, measured: Sequence[Mapping[str, Any]]) -> str:
     """A line in place of metrics that are not of the same questions."""
     since = " and ".join(dict.fromkeys(_day(each["test_start"]) for each in measured if "test_start" in each))
     told = f" (from {since})" if since else ""
+    first, last = (each.get("test_start", 0) for each in measured)
+    new, old = (old, new) if first > last else (new, old)  # the later one's window is new to both
     return f"metrics     are not of the same window and users{told}: `souk evaluate {new} --against {old}` compares"
 
 

@@ -209,17 +209,16 @@ class Backlog:
         while self._waiting:
             path = next(iter(self._waiting))
             growing = path.with_name(f".{path.stem}.open")
-            there = path if path.exists() else growing
-            rows = (row for row in read(there) if row is not None)
             events: dict[str, list[Event]] = {}
             self._refused.discard(path)
             try:
-                for part in blocks(rows, ROWS):
+                there = path if path.exists() else growing
+                for part in blocks((row for row in read(there) if row is not None), ROWS):
                     for user, own in self._writer.grouped(part).items():
                         events.setdefault(user, []).extend(own)
                     yield
             except OSError as error:  # of this file alone, as one without the right to read it
-                seldom.warning("a file of the events is tried again later: %s: %s", type(error).__name__, error)
+                seldom.warning("%s of the events is tried again later: %s: %s", str(path), type(error).__name__, error)
                 self._unread[path] = self._clock() + AGAIN_SECONDS
                 del self._waiting[path]
                 continue

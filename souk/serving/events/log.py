@@ -63,17 +63,19 @@ class EventLog:
         """Closes the files of processes that are gone, but for their last line where it is not whole."""
         torn = closed = 0
         for path in sorted(self.folder.glob("*/.*.open")):
-            with contextlib.suppress(FileNotFoundError, PermissionError), path.open("r+b") as file:
-                try:
+            try:
+                with path.open("r+b") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # its process lives
-                content = file.read()
-                end = content.rfind(b"\n") + 1
-                torn += end < len(content)
-                file.truncate(end)
-                os.fsync(file)
-                closed += _close(path, end)
+                    content = file.read()
+                    end = content.rfind(b"\n") + 1
+                    torn += end < len(content)
+                    file.truncate(end)
+                    os.fsync(file)
+                    closed += _close(path, end)
+            except (BlockingIOError, FileNotFoundError, PermissionError):
+                continue  # its process lives, or closed it, or is another user's
+            except OSError as error:  # of this file alone, as one of which a network file system lost hold
+                logger.warning("%s of the events is left open: %s: %s", path, type(error).__name__, error)
         return Recovered(torn, closed)
 
     def files(self) -> list[Path]:

@@ -24,7 +24,7 @@ from souk.serving.items.fit import NO_VECTOR, spoken, unfit
 from souk.serving.items.lines import Logged
 from souk.serving.items.log import ItemLog, Mark, News
 from souk.serving.items.outcomes import Batch, Followed, Outcome, Replayed, Retired, id_of
-from souk.serving.items.replay import Replay, replay
+from souk.serving.items.replay import Replay, plain, replay
 from souk.serving.items.vectors import Changed, ItemVectors, Missing, Vectors
 from souk.serving.recommender import Recommender
 from souk.serving.signatures import ItemTower
@@ -71,10 +71,9 @@ class LiveItems:
     def load(self, settle: bool = True) -> LiveItems:
         """Takes the rows of the log that the release does not have; changes it only to settle them."""
         self._log.mark = Mark()
-        news = self._log.news()
-        plan, times, refused = self._replay(news.logged, self._tower.of)
-        self._log.mark, seen = news.mark, news.logged
-        self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, seen.torn, seen.damaged)
+        plan, times, refused = self._replay((news := self._log.news()).logged, self._tower.of)
+        self._log.mark = news.mark
+        self.replayed = Replayed(len(times), plan.older, plan.unknown, refused, news.logged.torn, news.logged.damaged)
         if settle:
             self._settle(plan.settled)
         return self
@@ -104,7 +103,8 @@ class LiveItems:
         They are taken in parts, and are in the answers together: a row is not without a later one that undoes it.
         """
         once = self._spec.repeat.sold_once
-        plan = replay(logged, self.current.catalogue.positions, self._files, partial(ends, current=self.current), once)
+        told = plain(logged, self._files, lambda rows: self._check.check(rows, ())[0].to_pylist())
+        plan = replay(told, self.current.catalogue.positions, self._files, partial(ends, current=self.current), once)
         self.waiting.add(plan.waiting if once else ())
         ahead = copy.copy(self)
         ahead._rows = {**self._rows}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from souk.serving.items.lines import Logged
@@ -94,6 +94,28 @@ def replay(
             waiting += [row] * logged.sold[number]
     rows, times, new = [row for row, _, _ in taken], [at for _, at, _ in taken], [created for _, _, created in taken]
     return Replay(rows, times, new, older, unknown, waiting, settled)
+
+
+def plain(
+    logged: Logged,
+    files: tuple[int, int],
+    typed: Callable[[Sequence[dict[str, Any]]], Sequence[Mapping[str, Any]]],
+) -> Logged:
+    """A log whose rows between the times of the oldest and the newest items file say in the types of the items table
+    what takes items out: rows are in the log as they were sent, and who sends a CSV sends "false" and "1764538000000".
+
+    Args:
+        logged: the log.
+        files: as `replay` takes them.
+        typed: of rows as they were sent what the items table has of each; nothing where it cannot be read.
+    """
+    oldest, as_of = files
+    rows = list(logged.rows)
+    said = [n for n, row in enumerate(rows) if oldest <= logged.times[n] < as_of and not OUT.isdisjoint(row)]
+    asked = [{name: rows[n][name] for name in ("item_id", *OUT) if name in rows[n]} for n in said]
+    for number, own, read in zip(said, asked, typed(asked) if asked else (), strict=True):
+        rows[number] = {**rows[number], **{name: read[name] for name in OUT & own.keys()}}
+    return replace(logged, rows=tuple(rows))
 
 
 def _out(said: Mapping[str, Any], item: str, ends: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
