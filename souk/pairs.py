@@ -22,6 +22,7 @@ from souk.spec import FeatureSpec
 
 RECENT = 10  # events whose items a candidate is compared with
 RESPONSE = "response"  # log of how often it is taken where it is shown, over what places promise; where the log tells
+SOURCES = PairQuery.followers, PairQuery.again, PairQuery.popular  # each with a score and a place by it
 TEN_THOUSAND = 1e4  # shares of what several segments take are of every size
 PAIR_FEATURES = (
     "score",  # query vector · item vector
@@ -127,12 +128,12 @@ def pair_features(
         _similarity(items.vectors, queries, request, positions),
         _shared(items, request, positions, owner, window, lengths),
         _age(np.nan_to_num(items.created_at[positions], nan=items.assumed_birth), asked),
-        _sourced(items, queries, request, positions, listed),
+        _sourced(items, queries, request, positions, listed, SOURCES),
         _each(
             queries, request, 4, lambda q, part: satisfaction(items, q.items, q.surprise, q.moments, positions[part])
         ),
         _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
-        _linear(items, queries, request, positions, listed) if items.form > 7 else [],
+        _sourced(items, queries, request, positions, listed, (PairQuery.taken_together,)) if items.form > 7 else [],
         acts,
         matched(items, [query.own for query in queries], request, positions),
         _each(queries, request, affine, lambda query, part: _affine(items, query, positions[part])),
@@ -200,37 +201,19 @@ def _sourced(
     request: np.ndarray,
     positions: np.ndarray,
     listed: np.ndarray | None,
+    sources: Sequence[Callable[[PairQuery, ItemTable], tuple[np.ndarray, np.ndarray]]],
 ) -> list[np.ndarray]:
-    """The score of each candidate by each other source, 0 where it has none, and its place by it."""
-    columns = np.zeros((6, len(request)), np.float32)
+    """The score of each candidate by each of the sources, 0 where it has none, and log(1 + its place by it)."""
+    columns = np.zeros((2 * len(sources), len(request)), np.float32)
     for query, part in _parts(queries, request):
         counted = None if listed is None else listed[part]
-        for row, source in enumerate((query.followers, query.again, query.popular)):
-            columns[2 * row : 2 * row + 2, part] = _with_places(*source(items), positions[part], counted)
-    if items.form > 2:
-        columns[4] = np.log1p(TEN_THOUSAND * columns[4])
+        for row, source in enumerate(sources):
+            columns[2 * row, part] = weights_of(*source(query, items), positions[part])
+            columns[2 * row + 1, part] = np.log1p(_shared_ranks(columns[2 * row, part], counted))
+    if items.form > 2 and PairQuery.popular in sources:
+        row = 2 * sources.index(PairQuery.popular)
+        columns[row] = np.log1p(TEN_THOUSAND * columns[row])
     return list(columns)
-
-
-def _linear(
-    items: ItemTable,
-    queries: Sequence[PairQuery],
-    request: np.ndarray,
-    positions: np.ndarray,
-    listed: np.ndarray | None,
-) -> list[np.ndarray]:
-    """What EASE gives each candidate, and its place by it."""
-    columns = np.zeros((2, len(request)), np.float32)
-    for query, part in _parts(queries, request):
-        counted = None if listed is None else listed[part]
-        columns[:, part] = _with_places(*query.taken_together(items), positions[part], counted)
-    return list(columns)
-
-
-def _with_places(found: np.ndarray, scores: np.ndarray, positions: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
-    """`[2, M]`: a source's score of each candidate of one query, and log(1 + its place by it)."""
-    own = weights_of(found, scores, positions)
-    return np.stack([own, np.log1p(_shared_ranks(own, listed))])
 
 
 def _each(

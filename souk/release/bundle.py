@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,9 +71,8 @@ class Bundle:
         counters: of each item, by position, as `souk.features.tables.counters` has them for one boundary.
         rules: what follows each item (souk.sources.co_visitation).
         segments: what is popular with whom (souk.sources.popularity).
-        ease: what is taken by those who take each item (souk.features.ease); nothing in a bundle of before.
-        items_as_of: when the items file of its data was written, UTC epoch milliseconds; 0 where nobody knows. It, and
-            what follows, is no part of the name.
+        ease: what is taken together with each item (souk.features.ease); nothing in a bundle of before.
+        items_as_of: UTC epoch milliseconds of its items file; 0 where unknown. It and what follows are not in the name.
         items_oldest: of several files when the oldest was written, and `items_as_of` is of the newest; 0 as there.
         names: by table, the columns that its config maps or makes of others, with the files' names of these.
         event_types: what the files call types of events, `*` for any text, with the contract's.
@@ -106,9 +105,9 @@ class Bundle:
             SoukError: a file is missing, or the parts do not belong together.
         """
         path = Path(folder)
-        _check_there(path, FILES)
+        _check_there(path, *FILES)
         settings = BundleSettings(**_read_json(path / "bundle.json"))
-        _check_there(path, (EASE,) if settings.form > 7 else ())
+        _check_there(path, *[EASE] * (settings.form > 7))
         release = path / "release.json"
         manifest: dict[str, Any] = _read_json(release) if release.exists() else {"name": "", "lineage": {}}
         data = manifest["lineage"].get("data", {})
@@ -141,12 +140,11 @@ class Bundle:
         if self.spec.hash != self.settings.spec_hash:
             raise SoukError(f"spec {self.settings.spec_hash} in {self.folder}", self.spec.hash, "Do not mix releases.")
         ids = self.items["item_id"]
-        sizes = {len(self.vectors), len(self.rules), len(self.ease), len(ids)}
-        if len(sizes) > 1 or not ids.equals(self.counters["item_id"]):
+        parts = self.vectors, self.rules, self.ease, self.counters, ids
+        if len({*map(len, parts)}) > 1 or not ids.equals(self.counters["item_id"]):
             expected = f"vectors, rules, counters and items of one release in {self.folder}"
-            counts = f"{len(self.vectors)} vectors, {len(self.rules)} rules, {len(self.counters)} counters"
-            counts += f", {len(self.ease)} rows of ease" * (len(self.ease) != len(ids))
-            raise SoukError(expected, f"{counts} for {len(ids)} items", "Do not mix them.")
+            received = "{} vectors, {} rules, {} rows of ease, {} counters for {} items".format(*map(len, parts))
+            raise SoukError(expected, received, "Do not mix them.")
 
     @property
     def item_ids(self) -> list[str]:
@@ -218,10 +216,10 @@ FILES = (
     "co_visitation.npz",
     "segment_popular.npz",
 )
-EASE = "ease.npz"
+EASE = "ease.npz"  # not in a bundle of before
 
 
-def _check_there(folder: Path, names: Iterable[str]) -> None:
+def _check_there(folder: Path, *names: str) -> None:
     if missing := [name for name in names if not (folder / name).exists()]:
         raise SoukError(f"a bundle at {folder}", f"no {', '.join(missing)}", "Run the pipeline again.")
 
