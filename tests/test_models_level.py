@@ -1,10 +1,13 @@
 """The level of a ranker: chances whose truth is known, and an order that it leaves as it is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from souk.metrics import auc
+from souk.models import fit_level
 from souk.models.calibration import platt
 from souk.models.fit_level import LevelFit, Moments, moment_loss
 from souk.models.level import Level, gauge
@@ -120,3 +123,18 @@ def test_a_level_that_is_better_already_stays(fitted):
     assert LevelFit(again, few, others, seed=0).fit()[1] == pytest.approx(best)
     for own, kept in zip(again.get_weights(), before, strict=True):
         np.testing.assert_array_equal(own, kept)
+
+
+def test_a_level_is_fitted_to_a_draw_of_the_moments(monkeypatch):
+    """Moments of all days, not the first ones; held-out users judge with all of theirs."""
+    read = []
+    monkeypatch.setattr(fit_level, "MOST", 30)
+    monkeypatch.setattr(fit_level, "moment_rows", lambda _, rows: rows)
+    monkeypatch.setattr(fit_level, "read_moments", lambda *given: read.append(given[-1]))
+    monkeypatch.setattr(fit_level, "LevelFit", lambda *_: SimpleNamespace(fit=lambda: (0.0, 0.0)))
+    taken = np.ones((100, 1), bool)
+    lists = SimpleNamespace(allowed=taken, examples=SimpleNamespace(chosen=taken))
+    fit_level.fit_level(SimpleNamespace(level=None), lists, None, np.arange(60), np.arange(60, 100), 0, lambda _: None)
+    drawn, judged = read
+    assert len(drawn) == 30 and (np.diff(drawn) > 0).all() and drawn.max() > 45
+    assert (judged == np.arange(60, 100)).all()

@@ -17,6 +17,7 @@ from souk.models.ranker import Ranker
 
 STEPS = 150  # of either stage: what the order says, then who asks too
 BATCH = 1000  # moments
+MOST = 10_000  # moments that are read to fit some dozen weights; to score more takes longer than the fit
 JUDGED = 10  # steps
 RATE = 0.02
 
@@ -109,7 +110,8 @@ def fit_level(
     """
     rows, others = moment_rows(lists, fitted), moment_rows(lists, judged)
     if len(others) and (lists.allowed[rows] & lists.examples.chosen[rows]).any():
-        fit, held_out = (read_moments(model, lists, score, some) for some in (rows, others))
+        drawn = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])  # the first ones are of the earliest days
+        fit, held_out = (read_moments(model, lists, score, some) for some in (drawn, others))
         first, best = LevelFit(model.level, fit, held_out, seed).fit()
         report(f"level: cross-entropy of a moment {first:.4f} without, {best:.4f} with it, on held-out users")
 
