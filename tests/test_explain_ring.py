@@ -142,7 +142,7 @@ def test_what_is_explained_is_the_score_of_the_slate(explainer, recommender):
         found = explainer.explain(by([3, 9, 1, 5]), own.item_id)
         assert np.exp(found.log_score) == pytest.approx(own.score, rel=1e-2)
         assert (found.place, found.source, found.title) == (place, own.source, own.title)
-        assert found.log_baseline < 0 and found.shown
+        assert found.log_baseline < 0 and found.why_not is None
     assert explainer.explain(by([3, 9, 1, 5])).item_id == slate.items[0].item_id
 
 
@@ -168,7 +168,7 @@ def test_what_no_model_can_use_adds_nothing(explainer):
 def test_an_item_that_may_not_be_shown_is_explained_and_said_to_be_so(explainer, monkeypatch):
     left_out = by([3, 9, 1, 5], exclude=frozenset([item(6)]))
     found, shown = explainer.explain(left_out, item(6)), explainer.explain(by([3, 9, 1, 5]), item(6))
-    assert not found.shown and found.place is None and found.source == "" and shown.shown
+    assert (found.why_not, found.place, found.source, shown.why_not) == ("withheld", None, "", None)
     assert found.log_score == pytest.approx(shown.log_score, abs=1.0)
     assert "It is not shown to this user" in to_json(found)["sentences"][-1]
     until = explainer._items.available_until.copy()

@@ -8,6 +8,7 @@ from souk.cli.explain import _page
 from souk.pairs import PAIR_FEATURES, RESPONSE
 from souk.schema import DAY_MS
 from souk.serving.explain.gradients import EventPart, Explanation, FeaturePart
+from souk.serving.explain.why_not import WhyNot
 from souk.serving.explain.words import NAMES, ago, plain_name, sentences, to_json
 from souk.spec import QUERY_FEATURES
 from souk.state import Event
@@ -28,7 +29,7 @@ WHY = Explanation(
     place=0,
     place_by_score=0,
     source="two_tower",
-    shown=True,
+    why_not=None,
     ended=None,
     log_score=-1.0,
     log_baseline=-2.0,
@@ -172,9 +173,9 @@ def test_several_reasons_are_listed():
         ),
         ({"degraded": ("forgotten_events",)}, "does not keep all"),
         ({"degraded": ("stale_features",)}, "was written long ago"),
-        ({"shown": False, "place": None}, "It is not shown to this user: it is not available"),
+        ({"why_not": WhyNot.UNAVAILABLE, "place": None}, "is not shown to this user: it is not available"),
         (
-            {"shown": False, "ended": 1_700_000_000_000},
+            {"why_not": WhyNot.UNAVAILABLE, "ended": 1_700_000_000_000},
             "shown to this user: it could be had until 2023-11-14 22:13 UTC",
         ),
         ({"place": None}, "No source proposed it"),

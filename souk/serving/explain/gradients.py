@@ -23,6 +23,7 @@ from souk.pair_query import PairQuery
 from souk.pairs import pair_features, pair_names
 from souk.serving.beside import Run, here
 from souk.serving.explain.pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
+from souk.serving.explain.why_not import WhyNot, why_not
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
@@ -69,7 +70,7 @@ class Explanation:
         place: among the re-ranked candidates, from 0; None for an item that is none of them.
         place_by_score: the same before the re-ranking.
         source: what brought it; "" for an item that is no candidate.
-        shown: whether it may stand in a slate: available, there, and not excluded.
+        why_not: what keeps it out of the slate; None where it may stand in one.
         ended: the last moment at which it was to be had, UTC epoch milliseconds; None where it still is.
         log_score: the natural logarithm of its score.
         log_baseline: that of the score at the start of the path.
@@ -87,7 +88,7 @@ class Explanation:
     place: int | None
     place_by_score: int | None
     source: str
-    shown: bool
+    why_not: WhyNot | None
     ended: int | None
     log_score: float
     log_baseline: float
@@ -256,8 +257,7 @@ class Explainer:
             place=int(np.flatnonzero(ranking.order == at[0])[0]) if len(at) else None,
             place_by_score=int(np.flatnonzero(ranking.ranked == at[0])[0]) if len(at) else None,
             source=ranking.candidates.sources[int(at[0])] if len(at) else "",
-            shown=self._may_show(request, case.position)
-            and case.position not in ranking.excluded.difference(ranking.tired),
+            why_not=why_not(request, ranking, catalogue, case.position),
             ended=self._ended(request, case.position),
             log_score=found.log_score,
             log_baseline=found.log_baseline,
@@ -266,11 +266,6 @@ class Explainer:
             steps=steps,
             degraded=ranking.degraded,
         )
-
-    def _may_show(self, request: Request, position: int) -> bool:
-        """Whether an item is available, there, and what the request's filter asks for."""
-        catalogue = self._recommender.catalogue
-        return bool(catalogue.shown(request.filter, request.timestamp)[position])
 
     def _ended(self, request: Request, position: int) -> int | None:
         until = self._items.available_until[position]

@@ -15,6 +15,7 @@ from souk.matches import MATCH
 from souk.pairs import RESPONSE
 from souk.schema import DAY_MS
 from souk.serving.explain.gradients import EventPart, Explanation
+from souk.serving.explain.why_not import WhyNot
 from souk.serving.stated import UNKNOWN_VALUE
 
 NAMES = {
@@ -87,6 +88,14 @@ DONE = {
     "rating": "rated",
 }
 LAST = "how long ago the user last {}"  # of one type of events
+WHY_NOT = {
+    WhyNot.UNAVAILABLE: "It is not shown to this user: it is not available, or not there yet.",
+    WhyNot.WITHHELD: "It is not shown to this user: the request excludes it, or it is hidden, at hand, the user's own, "
+    "or not to be repeated yet.",
+    WhyNot.FILTERED: "It is not shown to this user: the filter of the request leaves it out.",
+    WhyNot.NO_CANDIDATE: "It is not shown to this user: the candidates of the request are others.",
+    WhyNot.SHOWN_OFTEN: "It was shown to this user often of late: it is in a slate only where nothing else is left.",
+}
 SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
@@ -279,11 +288,11 @@ def _notes(explanation: Explanation) -> list[str]:
             f"By its score it would stand at place {(explanation.place_by_score or 0) + 1}: the rules for the slate as "
             f"a whole put it at place {(explanation.place or 0) + 1}."
         )
-    if not explanation.shown:
-        why = "it is not available, not there yet, excluded, at hand, or not to be repeated yet"
-        if explanation.ended is not None:
-            why = f"it could be had until {datetime.fromtimestamp(explanation.ended / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-        notes.append(f"It is not shown to this user: {why}.")
+    if explanation.why_not is WhyNot.UNAVAILABLE and explanation.ended is not None:
+        until = f"{datetime.fromtimestamp(explanation.ended / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        notes.append(f"It is not shown to this user: it could be had until {until}.")
+    elif explanation.why_not is not None:
+        notes.append(WHY_NOT[explanation.why_not])
     elif explanation.place is None:
         notes.append("No source proposed it, so it stands in no slate: this is the score that it would have.")
     return notes
