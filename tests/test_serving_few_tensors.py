@@ -21,6 +21,7 @@ from tests.serving_bodies import RAW, binary, packed
 
 ONE = {"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["a"]}
 PAD = {"id": "x" * 5000}  # JSON of less is not looked at
+LONG = "names and datatypes of tensors of at most 80 characters. Received: one of 100000"
 
 
 def raw(size, datatype="BYTES"):
@@ -40,6 +41,7 @@ def checked(document, behind=None, length=None):
         {"inputs": [{**ONE, "data": ["a"] * MAX_INSTANCES}] * len(INPUTS)},
         {"inputs": [{**ONE, "data": [["a"]] * MAX_INSTANCES, "shape": [MAX_INSTANCES, 1]}]},
         {"inputs": 5, "outputs": {"name": 1}, "parameters": [1]},
+        {"inputs": [{**ONE, "name": "x" * 80, "datatype": "y" * 80}], "outputs": [{"name": "z" * 80}]},
         {"inputs": [5, {"data": 5, "parameters": "x"}]},
     ],
     ids=lambda document: str(document)[:40],
@@ -64,6 +66,9 @@ def test_raw_tensors_of_as_many_as_may_be_are_passed_on():
         ({"inputs": [{**ONE, "shape": [1] * (MOST_DIMENSIONS + 1)}]}, "at most 8 shape of input user_id"),
         ({"parameters": dict.fromkeys(map(str, range(MOST_PARAMETERS + 1)), 1)}, "at most 32 parameters"),
         ({"inputs": [{**ONE, "parameters": dict.fromkeys(map(str, range(99)), 1)}]}, "parameters of input user_id"),
+        ({"inputs": [{**ONE, "name": "x" * 100_000}]}, LONG),
+        ({"inputs": [{**ONE, "datatype": "x" * 100_000}]}, LONG),
+        ({"inputs": [ONE], "outputs": [{"name": "x" * 100_000}]}, LONG),
     ],
 )
 def test_more_is_refused(document, said):
@@ -158,6 +163,9 @@ def test_a_message_of_as_much_as_may_be_is_passed_on(request_of):
         ({"inputs": [column(), texts(MAX_INSTANCES + 1)]}, "input user_id of at most 256 values"),
         ({"inputs": [column()], "raw_input_contents": [packed(*[b""] * 257)]}, "input user_id of at most 256 values"),
         ({"inputs": [column(1, "k", "INT64")], "raw_input_contents": [bytes(8 * 257)]}, "input k of at most 256"),
+        ({"inputs": [column(name="x" * 100_000)]}, LONG),
+        ({"inputs": [column(datatype="x" * 100_000)]}, LONG),
+        ({"outputs": [Output(name="x" * 100_000)]}, LONG),
     ],
     ids=lambda value: str(value)[:40].replace("\n", " "),
 )
@@ -171,9 +179,14 @@ class Aborted(Exception):
 
 
 NINE = pb.ModelInferRequest(outputs=[Output(name="x" * LARGE)] * 9).SerializeToString()
+LONG_NAME = pb.ModelInferRequest(inputs=[column(name="x" * 100_000)]).SerializeToString()
 
 
-@pytest.mark.parametrize(("data", "said"), [(NINE, "at most 3 outputs"), (b"\xff" * 9, "a message of the V2 protocol")])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(NINE, "at most 3 outputs"), (b"\xff" * 9, "a message of the V2 protocol"), (LONG_NAME, LONG)],
+    ids=("many", "none", "long"),
+)
 def test_a_call_whose_message_is_refused_never_gets_to_the_servicer(data, said):
     """It makes objects of all parts, on the event loop."""
     told, asked = [], []
@@ -200,4 +213,4 @@ def test_a_call_whose_message_is_refused_never_gets_to_the_servicer(data, said):
         asyncio.run(call())
     (code, text), counted = told
     assert code is grpc.StatusCode.INVALID_ARGUMENT and counted == "INVALID_ARGUMENT" and not asked
-    assert text.startswith(f"Expected {said}")
+    assert text.startswith(f"Expected {said}") and len(text) < 1000

@@ -27,6 +27,7 @@ from souk.serving.request import MAX_INSTANCES
 MOST = {"inputs": len(INPUTS), "outputs": len(OUTPUTS)}
 MOST_PARAMETERS = 32  # of the request, an input or an output
 MOST_DIMENSIONS = 8
+LONGEST = 80  # characters of a name, or a datatype
 WIDEST = 8  # bytes of a number
 LARGE = 4 << 10  # bytes: JSON that is smaller holds little
 SIZE = "binary_data_size"
@@ -89,13 +90,14 @@ def check_message(message: pb.ModelInferRequest) -> None:
         _few_tensors(getattr(message, name), name, most)
     for tensor in (*message.inputs, *message.outputs):
         is_input = isinstance(tensor, pb.ModelInferRequest.InferInputTensor)
-        where = f"{'input' if is_input else 'output'} {tensor.name[:80]}"
+        _check_words(tensor.name, tensor.datatype if is_input else "")
+        where = f"{'input' if is_input else 'output'} {tensor.name}"
         _few(tensor.parameters, "parameters", MOST_PARAMETERS, where)
         if is_input:
             _few(tensor.shape, "shape", MOST_DIMENSIONS, where)
             _check_values(sum(len(values) for _, values in tensor.contents.ListFields()), where)
     for tensor, raw in zip(message.inputs, message.raw_input_contents, strict=False):  # KServe refuses another number
-        _check_values(_least_values(tensor.datatype, raw, 0, len(raw)), f"input {tensor.name[:80]}")
+        _check_values(_least_values(tensor.datatype, raw, 0, len(raw)), f"input {tensor.name}")
 
 
 def _check_binary(body: bytes, length: int) -> None:
@@ -128,6 +130,7 @@ def _check_json(payload: dict[str, Any]) -> None:
         if isinstance(payload.get(name), list):
             _few_tensors(payload[name], name, most)
         for tensor in _objects(payload, name):
+            _check_words(tensor.get("name"), tensor.get("datatype"))
             where = f"{name[:-1]} {str(tensor.get('name'))[:80]}"
             _few(tensor.get("parameters"), "parameters", MOST_PARAMETERS, where)
             _few(tensor.get("shape"), "shape", MOST_DIMENSIONS, where)
@@ -144,6 +147,13 @@ def _few_tensors(tensors: Sized, name: str, most: int) -> None:
 def _few(parts: object, name: str, most: int, where: str) -> None:
     if isinstance(parts, Sized) and len(parts) > most:
         raise SoukError(f"at most {most} {name} of {where}", f"{len(parts)}", "See docs/serving.md.")
+
+
+def _check_words(*words: object) -> None:
+    for word in words:
+        if isinstance(word, str) and len(word) > LONGEST:
+            expected = f"names and datatypes of tensors of at most {LONGEST} characters"
+            raise SoukError(expected, f"one of {len(word)}", "See docs/serving.md.")
 
 
 def _check_values(count: int, where: str) -> None:
