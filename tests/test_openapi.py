@@ -1,6 +1,7 @@
 """The description of the routes: valid, made from the release, and what the server itself gives."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,20 @@ def test_what_the_schema_refuses_the_parser_refuses_and_the_other_way(instance):
         assert not said or beside or missing or turned, f"the schema takes {instance}: {why}"
     else:
         assert said or request.degraded, f"the schema refuses {instance}"
+
+
+def test_texts_of_events_are_as_long_as_the_server_takes_them():
+    spec = replace(WIDE, columns=Columns(events={"page": "categorical"}))
+    components = document(spec, 10, 50, "wide-0")["components"]
+    row_of = components["schemas"]["EventRow"]["properties"]
+    texts = {name for name, own in row_of.items() if "string" in own.get("type", "")} - {"event_type"}
+    assert texts >= {"event_id", "session_id", "request_id", "surface", "release", "arm", "page"}
+    said = Draft202012Validator({"$ref": "#/components/schemas/EventRow", "components": components})
+    check = EventCheck(spec.columns.events, "")
+    for name in texts:
+        for length, good in ((512, True), (513, False)):
+            row = {**EXAMPLES["EventsRequest"], name: "é" * length}
+            assert said.is_valid(row) == good == (not check.check([row], NOW)[1]), (name, length)
 
 
 @settings(max_examples=100)

@@ -75,7 +75,6 @@ MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the serv
 ROW_NUMBER: Schema = {"type": "number", "minimum": -checks.LARGEST, "maximum": checks.LARGEST}  # of items and events
 ROW_WHOLE = whole(1 - 2**53, 2**53 - 1)  # that one with a point (`3.0`) tells exactly
 ROW_TYPES: dict[str, Schema] = {
-    "string": {"type": "string"},
     "int64": ROW_WHOLE,
     "double": ROW_NUMBER,
     "bool": {"type": "boolean"},
@@ -93,28 +92,30 @@ def of_stated(kind: Kind, width: int | None) -> Schema:
     return number() if kind is Kind.NUMERIC else word
 
 
-def of_kind(kind: Kind, width: int | None) -> Schema:
-    """A value of a declared column in a row of items or events."""
+def of_kind(kind: Kind, width: int | None, text: Schema) -> Schema:
+    """A value of a declared column in a row of items or events, whose texts are `text`."""
     if kind is Kind.VECTOR:
         return several(ROW_NUMBER, most=width, least=width or 0)
     if kind is Kind.LIST:
         return several({"type": "string"})
-    return ROW_NUMBER if kind is Kind.NUMERIC else {"type": "string"}
+    return ROW_NUMBER if kind is Kind.NUMERIC else text
 
 
-def row(table: str, spec: FeatureSpec, required: Iterable[str]) -> Schema:
-    """A row of the items or the events table: the columns of the contract, and the declared ones."""
+def row(table: str, spec: FeatureSpec, required: Iterable[str], longest: int | None = None) -> Schema:
+    """A row of the items or the events table: the columns of the contract, and the declared ones; `longest` is what
+    their texts may have of characters."""
+    text: Schema = {"type": "string", **({"maxLength": longest} if longest else {})}
     kinds: Mapping[str, Kind] = getattr(spec.columns, table)
     widths = spec.columns.widths_of(table)
-    properties = {name: optional(of_kind(kind, widths.get(name))) for name, kind in sorted(kinds.items())}
+    properties = {name: optional(of_kind(kind, widths.get(name), text)) for name, kind in sorted(kinds.items())}
     for column in TABLES[table]:
         bounds = {"minimum": column.minimum, "maximum": column.maximum}
         bound = {name: limit for name, limit in bounds.items() if limit is not None}
-        own: Schema = {**ROW_TYPES[column.type], **bound}
+        own: Schema = {**ROW_TYPES.get(column.type, text), **bound}
         if column.name == "event_type":
             own = EVENT_TYPE
         elif column.name in required:
-            own = {**own, **(identifier() if column.type == "string" else {})}
+            own = identifier() if column.type == "string" else own
         properties[column.name] = own if column.name in required else optional(own)
     return fields(properties, required)
 
@@ -194,7 +195,7 @@ def of_requests(spec: FeatureSpec, slate_size: int, max_slate_size: int) -> dict
         "ExplainRequest": fields({"instances": several(ref("ExplainInstance"), MAX_EXPLAINED, 1)}, ("instances",)),
         "ItemRow": row("items", spec, ("item_id",)),
         "ItemsRequest": fields({"items": several(ref("ItemRow"), MAX_ROWS, 1)}, ("items",)),
-        "EventRow": row("events", spec, ("event_id", "user_id", "item_id", "event_type", "timestamp")),
+        "EventRow": row("events", spec, ("event_id", "user_id", "item_id", "event_type", "timestamp"), ID_LENGTH),
         "EventsRequest": {
             "anyOf": [ref("EventRow"), fields({"events": several(ref("EventRow"), MAX_ROWS, 1)}, ("events",))]
         },
