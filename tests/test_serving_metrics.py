@@ -14,6 +14,7 @@ from souk.serving.dependency import Dependency, Unavailable
 from souk.serving.events.live import Loaded
 from souk.serving.items.ends import Waiting
 from souk.serving.items.live import Replayed
+from souk.serving.items.metrics import ItemLogMetrics
 from souk.serving.items.outcomes import Followed
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.metrics import (
@@ -21,7 +22,6 @@ from souk.serving.metrics import (
     BesideMetrics,
     CacheMetrics,
     EventMetrics,
-    ItemLogMetrics,
     PathMetrics,
     ServingMetrics,
 )
@@ -188,7 +188,7 @@ def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
     waiting.add({"item_id": f"new-{n}", "available_until": NOW} for n in range(5))
     replayed = Replayed(taken=6, older=1, unknown=2, refused=3, torn=4, damaged=5)
     live = SimpleNamespace(replayed=replayed, waiting=waiting)
-    items = ItemLogMetrics(SimpleNamespace(now=SimpleNamespace(live=live)))
+    items = ItemLogMetrics(SimpleNamespace(now=SimpleNamespace(live=live), items_behind=7.5))
     found = told(CacheMetrics({"users": Kept("ab")}), BesideMetrics(beside), items)
     assert found['souk_cache_reads_total{cache="users",outcome="hit"}'] == 3
     assert found['souk_cache_reads_total{cache="users",outcome="miss"}'] == 2
@@ -197,3 +197,4 @@ def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
     states = ("taken", "older", "unknown", "refused", "torn", "damaged")
     assert [found[f'souk_item_log_rows{{state="{state}"}}'] for state in states] == [6, 1, 2, 3, 4, 5]
     assert [found[f'souk_waiting_sales{{state="{state}"}}'] for state in ("kept", "given_up")] == [2, 3]
+    assert found["souk_item_log_behind_seconds"] == 7.5

@@ -116,6 +116,26 @@ def test_each_release_that_answers_takes_items_from_the_log(shop):
     assert shop.releases.now.live.followed == 2
 
 
+def test_the_answers_lack_items_of_the_log_since_the_last_look_that_took_all(shop):
+    class Held(Live):
+        """Waits for half a minute, in vain."""
+
+        def follow(self):
+            shop.clock += 30.0
+            assert shop.releases.items_behind > 30.0, "while it waits, too"
+            raise OSError("held")
+
+    def look(clock, live):
+        shop.clock, shop.releases.beside = clock, [replace(shop.releases.now, live=live)]
+        with contextlib.suppress(OSError):
+            shop.releases._follow_items()
+        return shop.releases.items_behind
+
+    assert look(1.0, Live("beside")) == 0.0
+    assert [look(5.0, Held("beside")), look(61.0, Held("beside"))] == [34.0, 90.0]
+    assert look(100.0, Live("beside")) == 0.0
+
+
 def test_rows_that_are_taken_are_so_where_another_release_cannot_follow_yet(shop):
     beside = Live("beside")
     beside.follow = lambda: (_ for _ in ()).throw(OSError("held"))

@@ -139,24 +139,6 @@ class ServingMetrics:
                 counter.remove_by_labels({"release": gone})
 
 
-class ItemLogMetrics(Collector):
-    """What the log of items gave the release that answers, and the purchases in it whose items are still to come."""
-
-    def __init__(self, releases: Releases) -> None:
-        self._releases = releases
-
-    def collect(self) -> Iterator[Metric]:
-        """Rows by state: taken, older, unknown, refused, torn, damaged (souk.serving.items.live.Replayed)."""
-        family = GaugeMetricFamily("souk_item_log_rows", "Rows of the log of items at the start", labels=["state"])
-        for state, count in asdict(self._releases.now.live.replayed).items():
-            family.add_metric([state], count)
-        yield family
-        sales = GaugeMetricFamily("souk_waiting_sales", "Purchases of items that were not there", labels=["state"])
-        sales.add_metric(["kept"], len(self._releases.now.live.waiting))
-        sales.add_metric(["given_up"], self._releases.now.live.waiting.given_up)
-        yield sales
-
-
 class PathMetrics(Collector):
     """How the request path is at the moment: which release answers, what waits, and what is left alone."""
 

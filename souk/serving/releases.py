@@ -109,6 +109,7 @@ class Releases:
         self._pointed, self._read, self._clock = pointed, read, clock
         self._tried, self._retries = self.now.bundle.folder, Retries(clock)
         self._before: tuple[Ready, Served, float] | None = None  # what answered before, and until when
+        self._items_taken = clock()  # when the last look at the log of items began that took all
         self._lost = self._closed = False
 
     @property
@@ -129,6 +130,11 @@ class Releases:
         with contextlib.suppress(Exception):  # of an index that is gone already
             self.now.close()
 
+    @property
+    def items_behind(self) -> float:
+        """Seconds since all of the log of items was in the answers; less than one where no look fails or waits."""
+        return self._clock() - self._items_taken
+
     def follow(self, seconds: float) -> None:
         """Looks at the pointer from now on, so often."""
         often(self.look, seconds, "releases", POLITE)
@@ -139,8 +145,10 @@ class Releases:
         often(lambda: self._follow_counts(count_seconds), count_seconds, "log of events", 0)
 
     def _follow_items(self) -> None:
+        began = self._clock()
         for served in (self.now, *self.beside):
             served.live.follow()
+        self._items_taken = began
 
     def _follow_counts(self, seconds: float) -> None:
         counts = [served.counts for served in (self.now, *self.beside) if served.counts]

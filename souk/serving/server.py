@@ -30,6 +30,7 @@ from souk.serving.experiments.counts import ArmCounts, ArmMetrics
 from souk.serving.impressions.log import ImpressionLog
 from souk.serving.impressions.logs import close_all, logs_of
 from souk.serving.in_memory import InMemory
+from souk.serving.items.metrics import ItemLogMetrics
 from souk.serving.items.route import ItemsRoute
 from souk.serving.items.sales import Sales
 from souk.serving.memory import settled
@@ -38,7 +39,6 @@ from souk.serving.metrics import (
     CacheMetrics,
     EventMetrics,
     ImpressionMetrics,
-    ItemLogMetrics,
     PathMetrics,
     ServingMetrics,
 )
