@@ -12,8 +12,8 @@ from souk.serving.releases import Releases
 
 
 class ItemLogMetrics(Collector):
-    """What the log of items gave the release that answers, the purchases in it whose items are still to come, and how far
-    behind the log the answers are."""
+    """What the log of items gave the release that answers, the purchases in it whose items are still to come, and how
+    far behind the log the answers are."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases
