@@ -141,6 +141,15 @@ def test_trials_are_distinct_start_with_the_first_values_and_repeat_with_the_see
     assert all(len({str(trial) for trial in each.trials(8, 0)}) == len(each.trials(8, 0)) for each in PEERS)
 
 
+def test_trials_for_times_that_are_counts_spend_nothing_on_age():
+    aged = [peer for peer in PEERS if "age" in peer.space]
+    assert len(aged) >= 4
+    for peer in aged:
+        trials = peer.undated.trials(8, 0)
+        assert len(trials) == 8 and not any("age" in each for each in trials)
+        assert trials[0] == {k: v for k, v in peer.trials(1, 0)[0].items() if k != "age"}
+
+
 class Liked:
     """Ranks `item` first; with stages, only after two epochs."""
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks import serving
 from benchmarks.serving import burst, chain, enlarge, faults
 from benchmarks.serving.faults import MARK, Phase, Told
 from benchmarks.serving.load import Call, Seen, load
@@ -33,11 +34,18 @@ def test_a_phase_has_the_calls_that_were_due_in_it():
         waits.note(time, total, busy)  # 40 ms of the call of 250 were a wait for a processor, and of that of 230
     row = faults.row(Phase("swap", 10.0), 20.0, calls, waits)
     assert (row["phase"], row["calls"], row["seconds"], row["p50 ms"]) == ("swap", 100, 9.1, 10.0)
-    assert (row["over 220 ms"], row["sent away (429)"], row["failed"], row["mixed"]) == (2, 1, 1, 1)
+    assert (row["over 220 ms"], row["sent away (429)"], row["failed"], row["mixed"]) == (1, 1, 1, 1)
     assert (row["degraded"], row["because of"]) == ("1.0%", "index_unavailable, ranker_unavailable")
     assert (row["of themselves"], row["load"]) == (0, 5.5)
     after = faults.row(Phase("after", 20.0), float("inf"), calls, waits)
     assert (after["p99 ms"], after["of themselves"], after["load"]) == (5000, 1, 8.0)
+
+
+def test_calls_that_are_sent_away_make_no_phase_faster():
+    calls = [*(call(10, 1, 429) for _ in range(60)), *(call(10, 10) for _ in range(39)), call(10, 300, 429)]
+    row = faults.row(Phase("hangs", 10.0), 20.0, calls, Waits())
+    assert (row["p50 ms"], row["p99 ms"], row["over 220 ms"]) == (10.0, 10.0, 0)
+    assert np.isnan(faults.row(Phase("hangs", 10.0), 20.0, calls[:60], Waits())["p50 ms"])
 
 
 def test_threads_that_are_ready_to_run_wait_for_a_processor():
@@ -141,6 +149,37 @@ def test_as_many_calls_are_made_as_the_rate_says_whatever_comes_of_them(breaks):
     assert seen.statuses == {0 if breaks else 200: 100} and sorted(set(bodies)) == [b"one", b"three"]
     assert {each.told for each in seen.calls} == {None if breaks else 13}
     assert abs(bodies.count(b"one") - 50) <= 0
+
+
+def test_calls_that_come_one_after_the_other_share_a_connection_unless_it_is_closed():
+    opened = []
+
+    async def served(reader, writer):
+        opened.append(writer)
+        for _ in range(20):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"degraded":[]')
+        writer.close()
+
+    async def scene():
+        async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
+            return await load(server.sockets[0].getsockname()[1], "/", [b"one"], 50, 1.2)
+
+    assert asyncio.run(scene()).statuses == {200: 60}
+    assert 3 <= len(opened) <= 8
+
+
+def test_the_processors_time_is_beside_the_empty_server_at_the_same_rate(monkeypatch, tmp_path):
+    costs = {"empty": [2.0, 1.0], "souk": [6.0, 5.0]}
+
+    def loaded(words, model, bodies, rates, seconds):
+        return [{"server": model, "CPU ms": cost} for _, cost in zip(rates, costs[model], strict=True)]
+
+    monkeypatch.setattr(serving, "loaded", loaded)
+    monkeypatch.setattr(serving, "written_bodies", lambda *_: tmp_path)
+    rows = serving.measured(tmp_path, tmp_path, (25.0, 100.0), 1.0, 20)
+    assert [row["CPU, empty = 1"] for row in rows] == [1.0, 1.0, 3.0, 5.0]
 
 
 def test_ratios_are_of_answers():

@@ -119,3 +119,21 @@ def test_a_policy_that_shows_nothing_of_the_log_has_no_value():
 def test_what_is_no_log_is_refused(rewards, logged, target, most, match):
     with pytest.raises(SoukError, match=match):
         policy_value(rewards, logged, target, most)
+
+
+def test_rows_of_one_user_tell_no_more_than_the_user():
+    """A log whose rows stand in it a hundred times has the interval of the rows once, where it says whose they are."""
+    rng = np.random.default_rng(4)
+    rewards, target = rng.random(300) < 0.5, np.where(rng.random(300) < 0.5, 0.9, 0.1)
+    log = (rewards, np.full(300, 0.5), target)
+    once, often = policy_value(*log), [np.repeat(each, 100) for each in log]
+    by_user = policy_value(*often, users=np.repeat(np.arange(300), 100).tolist())
+    for name in ("ips", "snips"):
+        alone, theirs, taken = (getattr(found, name) for found in (once, by_user, policy_value(*often)))
+        assert (theirs.low, theirs.high) == pytest.approx((alone.low, alone.high))
+        assert taken.high - taken.low == pytest.approx((alone.high - alone.low) / 10)
+    assert not by_user.doubts
+    few = policy_value(*often, users=[f"u{row % 20}" for row in range(30_000)])
+    assert few.doubts[0] == "the rows are of 20 users: a few of them decide"
+    with pytest.raises(SoukError, match="a user for each of 30,000 rows"):
+        policy_value(*often, users=["u"])

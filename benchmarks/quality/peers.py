@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,11 @@ class Peer:
         """The scorer's class."""
         module, _, name = self.scorer.partition(":")
         return getattr(importlib.import_module(f"benchmarks.quality.{module}"), name)
+
+    @property
+    def undated(self) -> Peer:
+        """Without the settings of age, where times are counts: each of them would be a trial for nothing."""
+        return replace(self, space={name: values for name, values in self.space.items() if name != "age"})
 
     def trials(self, count: int, seed: int) -> list[dict[str, Any]]:
         """The first values, and then distinct draws without replacement, at most `count` in all."""

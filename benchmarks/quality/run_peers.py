@@ -14,6 +14,7 @@ from benchmarks.quality.peers import LAMBDAMART, PEERS, Peer
 from benchmarks.quality.ranks import write_ranks
 from benchmarks.quality.tuning import PRIMARY, Asked, tune
 from souk.errors import SoukError, unknown
+from souk.features.windows import read_windows
 from souk.folders import placed
 from souk.spec import read_spec
 
@@ -35,7 +36,8 @@ def run(
     """
     if not (dataset / "features" / "spec.json").exists():
         raise SoukError("a folder with tables/ and features/", str(dataset), "Run `souk` first, or name it: --dataset.")
-    known = {peer.name: peer for peer in (*PEERS, LAMBDAMART)}
+    dated = not read_windows(dataset / "features" / "windows.json").last_out
+    known = {peer.name: peer if dated else peer.undated for peer in (*PEERS, LAMBDAMART)}
     wanted = [name for name in names.split(",") if name] or list(known)
     for name in wanted:
         if name not in known:

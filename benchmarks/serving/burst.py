@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.serving import K, souk_words
 from benchmarks.serving.faults import PATH, START, TIMEOUT_MS, Phase, Steps, late, observed
-from benchmarks.serving.load import HOST, Call, Seen, load
+from benchmarks.serving.load import HOST, Call, Seen, latencies, load
 from benchmarks.serving.process import gauge, running, user_ids
 from benchmarks.serving.waits import Waits
 
@@ -112,16 +112,15 @@ def answered(port: int, bodies: Sequence[str], seconds: float) -> float:
 def row(phase: Phase, end: float, calls: Sequence[Call], waits: Waits) -> dict[str, Any]:
     """The figures of the calls that were due in a phase; latencies in milliseconds, of those that were taken."""
     own = [call for call in calls if phase.start <= call.due < end]
-    taken = [call for call in own if call.status != 429]
-    p50, p99 = np.percentile([1000 * (call.done - call.due) for call in taken], [50, 99])
+    p50, p99, _ = latencies(own)
     return {
         "asked/s": round(len(own) / (max(call.due for call in own) - phase.start)),
         "answered": sum(call.status == 200 for call in own),
         "sent away (429)": sum(call.status == 429 for call in own),
         "failed": sum(call.status not in (200, 429) for call in own),
-        "p50 ms": round(float(p50), 1),
-        "p99 ms": round(float(p99), 1),
-        **late(taken, waits),
+        "p50 ms": round(p50, 1),
+        "p99 ms": round(p99, 1),
+        **late(own, waits),
         "degraded": sum(call.degraded for call in own),
         "sent late p99 ms": round(1000 * float(np.percentile([call.sent - call.due for call in own], 99)), 1),
         "line at most": None,

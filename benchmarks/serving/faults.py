@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.serving import K, souk_words
-from benchmarks.serving.load import Call, Seen, load
+from benchmarks.serving.load import Call, Seen, latencies, load
 from benchmarks.serving.process import running, user_ids
 from benchmarks.serving.waits import Waits
 from souk.release.bundle import Bundle
@@ -173,19 +172,18 @@ async def observed(
 
 
 def row(phase: Phase, end: float, calls: Sequence[Call], waits: Waits) -> dict[str, Any]:
-    """The figures of the calls that were due in a phase, latencies in milliseconds."""
+    """The figures of the calls that were due in a phase; latencies in milliseconds, of those that were taken."""
     own = [call for call in calls if phase.start <= call.due < end]
-    took = 1000 * np.array([call.done - call.due for call in own])
-    p50, p99, p999 = np.percentile(took, [50, 99, 99.9])
+    p50, p99, p999 = latencies(own)
     answers = [call.told for call in own if call.told]
     reasons = sorted({reason for answer in answers for reason in answer.reasons})
     return {
         "phase": phase.name,
         "seconds": round(min(end, max(call.done for call in own)) - phase.start, 1),
         "calls": len(own),
-        "p50 ms": round(float(p50), 1),
-        "p99 ms": round(float(p99), 1),
-        "p99.9 ms": round(float(p999), 1),
+        "p50 ms": round(p50, 1),
+        "p99 ms": round(p99, 1),
+        "p99.9 ms": round(p999, 1),
         **late(own, waits),
         "sent away (429)": sum(call.status == 429 for call in own),
         "failed": sum(call.status not in (200, 429) for call in own),
@@ -197,9 +195,9 @@ def row(phase: Phase, end: float, calls: Sequence[Call], waits: Waits) -> dict[s
 
 
 def late(calls: Sequence[Call], waits: Waits) -> dict[str, int]:
-    """How many calls are late, and how many of them would be had no thread of the server or of the load generator
-    waited for a processor meanwhile. A call passes from thread to thread, so what these waited adds up."""
+    """How many calls that were taken are late, and how many of them would be had no thread of the server or of the load
+    generator waited for a processor meanwhile. A call passes from thread to thread, so what these waited adds up."""
     most = (TIMEOUT_MS + GRACE_MS) / 1000
-    found = [call for call in calls if call.done - call.due > most]
+    found = [call for call in calls if call.status != 429 and call.done - call.due > most]
     alone = [call for call in found if call.done - call.due - waits.between(call.due, call.done) > most]
     return {f"over {TIMEOUT_MS + GRACE_MS} ms": len(found), "of themselves": len(alone)}

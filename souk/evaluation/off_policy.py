@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from souk.errors import SoukError
-from souk.metrics import Floats
+from souk.metrics import Floats, Ints
 
 NORMAL = 1.96  # standard errors on either side of a 95% interval
 FEW_ROWS, FEW_REWARDED = 100, 50  # effective ones; of fewer, intervals are too narrow (docs/experiments.md)
@@ -55,7 +55,13 @@ class PolicyValue:
     doubts: tuple[str, ...]
 
 
-def policy_value(rewards: ArrayLike, logged: ArrayLike, target: ArrayLike, most: float = math.inf) -> PolicyValue:
+def policy_value(
+    rewards: ArrayLike,
+    logged: ArrayLike,
+    target: ArrayLike,
+    most: float = math.inf,
+    users: Sequence[object] | None = None,
+) -> PolicyValue:
     """The value of a target policy, item by place (Li et al. 2018, Offline Evaluation of Ranking Policies with Click
     Models, section 5; self-normalised as Swaminathan and Joachims 2015).
 
@@ -65,23 +71,29 @@ def policy_value(rewards: ArrayLike, logged: ArrayLike, target: ArrayLike, most:
         logged: likewise, the probability with which it was shown at its place, above 0.
         target: likewise, that with which the target policy would show it there: 0 for another item.
         most: weights, target over logged, are cut to it: less variance, and a bias downwards.
+        users: `[rows]`, who was asked: rows of one user go together, and the intervals are those of a draw of users
+            (the sandwich of clusters; Liang and Zeger 1986). None where each row is of another.
 
     Raises:
-        SoukError: shapes that differ or are empty, a number that is none, or a probability out of its range.
+        SoukError: shapes that differ or are empty, a number that is none, a probability out of its range, or another
+            number of users than of rows.
     """
     reward, shown, wanted = (_places(values) for values in (rewards, logged, target))
     _check(reward, shown, wanted, most)
     whole = wanted / shown
     weights = np.minimum(whole, most)
     rows, mean = len(weights), weights.mean(axis=0)
+    asked = _numbered(users, rows)
     each = (weights * reward).sum(axis=1)
     known = np.where(mean > 0, mean, 1.0)
     by_place = (weights * reward).mean(axis=0) / known
     influence = (weights * (reward - by_place) / known).sum(axis=1)
     effective, rewarded = float(_effective(weights).min()), float(_effective(each[:, np.newaxis])[0])
-    errors = whole.std(axis=0) / math.sqrt(rows)
+    errors = np.array([_error(place, asked) for place in whole.T])
     away = np.abs(whole.mean(axis=0) - 1) / np.maximum(errors, 1e-9)
     doubts = []
+    if (count := int(asked.max()) + 1) < FEW_ROWS <= rows:
+        doubts.append(f"the rows are of {count:,} users: a few of them decide")
     if effective < FEW_ROWS:
         doubts.append(f"the weights are worth {effective:,.0f} rows of {rows:,}: a few rows decide")
     if rewarded < FEW_REWARDED:
@@ -92,8 +104,8 @@ def policy_value(rewards: ArrayLike, logged: ArrayLike, target: ArrayLike, most:
         why = "the propensities are not those of this log, or the policy shows what the log never could"
         doubts.append(f"the mean weight is {whole.mean(axis=0)[away.argmax()]:.3g} and not 1: {why}")
     return PolicyValue(
-        ips=_estimate(float(each.mean()), each),
-        snips=_estimate(float(by_place.sum()), influence),
+        ips=_estimate(float(each.mean()), each, asked),
+        snips=_estimate(float(by_place.sum()), influence, asked),
         effective_rows=effective,
         effective_rewarded=rewarded,
         mean_weight=float(whole.mean(axis=0)[away.argmax()]),
@@ -145,6 +157,22 @@ def _effective(weights: Floats) -> Floats:
     return np.divide(weights.sum(axis=0) ** 2, squares, out=np.zeros(weights.shape[1]), where=squares > 0)
 
 
-def _estimate(value: float, each: Floats) -> Estimate:
-    error = float(each.std()) / math.sqrt(len(each))
+def _numbered(users: Sequence[object] | None, rows: int) -> Ints:
+    """`[rows]`, a number from 0 on for each user."""
+    if users is None:
+        return np.arange(rows)
+    if len(users) != rows:
+        raise SoukError(f"a user for each of {rows:,} rows", f"{len(users):,}", "Give who was asked, row by row.")
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(user, len(numbers)) for user in users], np.int64)
+
+
+def _estimate(value: float, each: Floats, asked: Ints) -> Estimate:
+    error = _error(each, asked)
     return Estimate(value, value - NORMAL * error, value + NORMAL * error)
+
+
+def _error(each: Floats, asked: Ints) -> float:
+    """The standard error of the mean of rows, of which those of one user go together."""
+    apart = np.bincount(asked, each - each.mean())
+    return math.sqrt(float((apart**2).sum())) / len(each)
