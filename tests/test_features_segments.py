@@ -232,6 +232,23 @@ def test_what_has_ended_chooses_nothing_and_what_is_listed_fades(tmp_path, monke
         assert {ids[place] for place in found.ordered(EVERYONE)[:2]} == first
 
 
+def test_what_is_not_to_be_had_any_more_was_popular_before(tmp_path):
+    """The ranker learns that it was taken: that it is gone by now would be known to no server of that time."""
+    days = [DAY_MS * (1_000 + day) for day in range(100)]
+    windows = Windows(days[80], days[90], days[99] + 1)
+    rows = {"user_id": [f"u{n % 7}" for n in range(100)], "item_id": [f"i{n % 3 % 2}" for n in range(100)]}
+    pq.write_table(pa.table({**rows, "timestamp": days}), tmp_path / "examples.parquet")
+    items = {"item_id": ["i0", "i1"], "available": [False, True], "available_until": pa.array([None] * 2, pa.int64())}
+    pq.write_table(pa.table(items), tmp_path / "items.parquet")
+    people = {"user_id": [f"u{n}" for n in range(7)], "profile_town": ["n"] * 7}
+    pq.write_table(pa.table(people), tmp_path / "user_state.parquet")
+    spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
+    write_popular(tmp_path, spec, windows, np.inf)
+    for boundary, first in (("validation_start", [0, 1]), ("test_start", [0, 1]), ("end", [1])):
+        found = Segments.load(tmp_path / "segment_popular" / f"{boundary}.npz", 2)
+        assert sorted(found.rows.items[found.rows.weights > 0].tolist()) == first, boundary
+
+
 def test_what_validation_saw_is_in_no_list_of_before(tmp_path):
     """Nor does it choose: there each town takes two items of its own, and in another world what the device tells."""
     events, start = np.arange(8_000), 1_000 * 7 * DAY_MS

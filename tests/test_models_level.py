@@ -138,3 +138,7 @@ def test_a_level_is_fitted_to_a_draw_of_the_moments(monkeypatch):
     drawn, judged = read
     assert len(drawn) == 30 and (np.diff(drawn) > 0).all() and drawn.max() > 45
     assert (judged == np.arange(60, 100)).all()
+    read.clear()
+    taken[drawn] = False
+    fit_level.fit_level(SimpleNamespace(level=None), lists, None, np.arange(60), np.arange(60, 100), 0, lambda _: None)
+    assert not read, "of what is drawn nothing was taken, though of the rest something was"

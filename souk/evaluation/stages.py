@@ -20,8 +20,8 @@ def gone(stages: Mapping[str, Any]) -> str:
     """A warning where much of what was right was not available by the items file; "" where that is little."""
     share = stages.get("unavailable", 0.0)
     return (
-        f"{share:.1%} of the positives are of items that were not available by the items file: they are neither "
-        "measured nor among the ranker's examples. `available` is of the time of the file, not of the moment: where "
+        f"{share:.1%} of the positives are of items that were not available by the items file: they are not measured, "
+        "since no slate may show them. `available` is of the time of the file, not of the moment: where "
         "items sell once, give `available_until`, or leave it out; where there are ends, look at their time zone "
         "(docs/data.md, items that end)."
         if share > MUCH

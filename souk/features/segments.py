@@ -14,7 +14,7 @@ from souk.features.examples import coded
 from souk.features.segment_columns import Column, chosen, copies
 from souk.features.trends import decayed
 from souk.features.windows import BOUNDARIES, Windows
-from souk.items import available_at, item_columns
+from souk.items import available_at, item_columns, times_of
 from souk.progress import report
 from souk.repeats import near
 from souk.sources.popularity import Segments
@@ -51,8 +51,11 @@ def write_popular(folder: Path, spec: FeatureSpec, windows: Windows, half: float
         if name not in trusted and copies(items[early], own[name]):
             del own[name]
 
+    until = times_of(table, "available_until", np.inf)
+
     def there(time: int) -> np.ndarray:
-        return available_at(table, time, windows.end)
+        """What was taken was on offer then, whatever is of now: only at the end, `available` is known."""
+        return available_at(table, time, windows.end) if time >= windows.end else until >= time
 
     priors = chosen(items[early], times[early], users[early], own, half, there)
     report(f"columns that tell what is popular: {', '.join(priors) or 'none'}")

@@ -55,7 +55,8 @@ class Taken:
             return SparseRows.empty(rows.num_rows)
         values, which = _distinct(rows[feature.source].combine_chunks())
         words = [_words(feature_value(feature, kind, value)) for value in values]
-        coded = [sorted(numbers.setdefault(word, len(numbers)) for word in each) for each in words]
+        # Sorted: the draws that follow exchange numbers, and the order of a set is another one in each process.
+        coded = [sorted(numbers.setdefault(word, len(numbers)) for word in sorted(each)) for each in words]
         return _taken_rows(_rows(coded), which)
 
 

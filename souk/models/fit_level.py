@@ -103,14 +103,14 @@ def fit_level(
         model: the ranker, its order fitted.
         lists: the examples.
         score: as `read_moments` takes it.
-        fitted: rows to fit.
+        fitted: rows to fit, of which MOST moments are drawn.
         judged: rows of held-out users.
         seed: of the batches.
         report: takes a line of progress.
     """
     rows, others = moment_rows(lists, fitted), moment_rows(lists, judged)
-    if len(others) and (lists.allowed[rows] & lists.examples.chosen[rows]).any():
-        drawn = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])  # the first ones are of the earliest days
+    drawn = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])  # the first ones are of the earliest days
+    if len(others) and (lists.allowed[drawn] & lists.examples.chosen[drawn]).any():
         fit, held_out = (read_moments(model, lists, score, some) for some in (drawn, others))
         first, best = LevelFit(model.level, fit, held_out, seed).fit()
         report(f"level: cross-entropy of a moment {first:.4f} without, {best:.4f} with it, on held-out users")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from souk.spec import Feature
@@ -17,6 +18,8 @@ from souk.spec import Feature
 # Raw features of one entity to its transformed ones: `[...]` or `[..., length]` in, the same leading dimensions out.
 Transform = Callable[[Mapping[str, Any]], dict[str, Any]]
 MISSING, UNKNOWN, KNOWN = 0, 1, 2  # the first ids of every vocabulary
+BOUND = 8.0  # deviations: no value that training never saw can blow up a score
+VECTOR_BOUND = 1e4  # of a declared vector's numbers, which are not scaled
 FILL: dict[str, Any] = {"string": "", "float32": math.nan, "int64": 0}  # what a missing raw value is, by dtype
 
 
@@ -60,7 +63,7 @@ def width(size: int, dim: int) -> int:
 class FeatureEncoder(keras.layers.Layer):
     """Embeds the transformed features of one entity and puts them side by side.
 
-    Ids are looked up, lists are the mean over their known entries, floats stay as they are.
+    Ids are looked up, lists are the mean over their known entries, floats stay as they are, within bounds.
 
     Args:
         features: the transformed features; those that a model embeds itself are left out by the caller.
@@ -75,6 +78,9 @@ class FeatureEncoder(keras.layers.Layer):
             for f in self.features
             if f.type == "ids"
         }
+        widest = {"ids": np.inf, "float": BOUND}
+        most = [VECTOR_BOUND if f.type == "float" and f.length else widest[f.type] for f in self.features]
+        self._most = np.repeat(np.array(most, np.float32), [*self.widths.values()])
 
     @property
     def widths(self) -> dict[str, int]:
@@ -88,7 +94,8 @@ class FeatureEncoder(keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """`[...]` or `[..., length]` by name → `[..., width]`."""
-        return tf.concat([self._encode(f, inputs[f.name]) for f in self.features], axis=-1)
+        found = tf.concat([self._encode(f, inputs[f.name]) for f in self.features], axis=-1)
+        return tf.clip_by_value(found, -self._most, self._most)  # all at once: in a graph each operation costs
 
     def _encode(self, feature: TransformedFeature, value: tf.Tensor) -> tf.Tensor:
         if feature.type == "float":

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-BOUND = 8.0  # deviations: no value that training never saw can blow up a score
+from souk.models.inputs import BOUND
+
 KNOTS = (0.5, 0.8, 0.95, 0.99)  # quantiles at which a slope may change
 SMALLEST = 1e-2  # deviation within a request below which a feature does not tell its candidates apart
 CONSTANT = 1e-4  # share of its mean below which a column's deviation is that of rounding

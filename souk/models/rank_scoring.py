@@ -18,7 +18,7 @@ from souk.models.ranker import Ranker, given_loss, order_loss
 from souk.models.sequences import Catalogue
 
 SCORED_ROWS = 64  # examples in one call without gradients
-ADAPTED = 2000  # lists that the knots are taken from
+ADAPTED, KNOTS = 2000, 5  # lists that the knots are taken from, and the seed of their draw
 FIXED_ROWS = 1024  # examples whose logits are held at once, beside what is kept of them
 Scoring = Callable[[RankLists, np.ndarray], dict[str, Any]]
 
@@ -58,7 +58,7 @@ def new_ranker(model: Ranker, examples: RankExamples, catalogue: Catalogue) -> R
     model.position(batch["place"], model.moments(batch["query"]))
     model.normalise.adapt(examples.pair, examples.candidate & examples.first[:, None])
     mean, deviation = spread_of(model, examples)
-    some = rows[:ADAPTED]
+    some = np.sort(np.random.default_rng(KNOTS).permutation(rows)[:ADAPTED])  # the first ones are of the earliest days
     inside, pair = examples.candidate[some], model.normalise(examples.pair[some]).numpy()
     standing = among(pair, mean[some, None], deviation[some, None]).numpy()
     model.absolute.adapt(pair[inside])
