@@ -10,6 +10,8 @@ from souk.config import Outliers, Source
 from souk.ingest.live import ItemCheck
 from souk.ingest.mapping import TableSource
 from souk.ingest.outliers import Bounds, Limits, find_bounds
+from souk.readers import RawBatch
+from souk.readers.json_lines import json_batch
 from souk.schema import Kind
 
 CHECK = ItemCheck({"colour": Kind.CATEGORICAL, "tags": Kind.LIST, "title": Kind.TEXT, "category": Kind.PATH}, {})
@@ -87,3 +89,33 @@ def test_an_item_may_be_older_than_1970() -> None:
     for check in (CHECK, ItemCheck({}, {}, schema)):
         found, refused = check.check(rows, ())
         assert (found["created_at"].to_pylist(), refused) == ([-347_155_200_000], {})
+
+
+def test_names_that_are_no_columns_make_none() -> None:
+    """A body may hold hundreds of thousands of them: the columns that are read are those of the table."""
+    read: list[list[str]] = []
+
+    def seen(file: str, lines: list[bytes], start: int) -> RawBatch:
+        batch = json_batch(file, lines, start)
+        read.append(batch.table.column_names)
+        return batch
+
+    rows = [{"item_id": str(row), **{f"k{row}-{name}": 0 for name in range(400)}} for row in range(1_000)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("souk.ingest.live.json_batch", seen)
+        _, refused = CHECK.check([*rows, {"item_id": "8", "colour": "blue"}], {"8"})
+    assert sorted(refused) == list(range(1_000)) and "Expected a column of items" in refused[0]
+    assert read == [["item_id", "colour"]]
+
+
+@pytest.mark.parametrize("entries", ["[" + "1," * 10_000 + "]", ["a"] * 10_001])
+def test_a_list_is_as_long_as_can_be_checked_beside_requests(entries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ast.literal_eval", None)  # which would hold up every thread for as long as the text is
+    _, refused = CHECK.check([{"item_id": "7", "tags": entries}], {"7"})
+    [why] = refused.values()
+    assert why.startswith("Expected tags of at most 10,000 entries, or characters where it is a text. Received: ")
+
+
+def test_the_id_of_an_item_has_no_white_space_around_it() -> None:
+    table, refused = CHECK.check([{"item_id": " 7 ", "colour": "red"}], {"7"})
+    assert not refused and table["item_id"].to_pylist() == ["7"]

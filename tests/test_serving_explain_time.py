@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from souk.errors import Unanswered
+from souk.errors import SoukError, Unanswered
+from souk.serving.explain.gradients import Explainer
 from souk.serving.explain.in_time import Late, as_long_as
 from souk.serving.line import Overloaded
 from souk.serving.model import TIMEOUT, SoukModel
@@ -102,3 +103,19 @@ def test_nothing_more_is_computed_when_the_time_is_over():
     with pytest.raises(Late, match="within the timeout_ms of the call"):
         called("model", "explain", {})
     assert run == [("model", "explain", {})]
+
+
+@pytest.mark.parametrize(
+    ("item", "degraded", "error"),
+    [
+        ("a", ("ranker_unavailable",), Unanswered),
+        ("", ("query_tower_unavailable",), Unanswered),
+        ("", ("unknown_user",), SoukError),
+    ],
+)
+def test_a_model_that_is_away_is_no_fault_of_the_caller(item, degraded, error):
+    catalogue, settings = SimpleNamespace(positions={"a": 0}), SimpleNamespace(release="r")
+    explainer = SimpleNamespace(_recommender=SimpleNamespace(catalogue=catalogue, settings=settings))
+    ranking = SimpleNamespace(heads={}, positions=[0] if degraded != ("unknown_user",) else [], degraded=degraded)
+    with pytest.raises(error, match=f"one without scores .{degraded[0]}"):
+        Explainer._position(explainer, ranking, item)

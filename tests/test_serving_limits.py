@@ -136,6 +136,31 @@ def test_who_cannot_wait_for_the_parser_is_told_at_once(model, payload, headers)
     assert told["left"] == (int(headers["x-souk-timeout-ms"]) / 1000 if headers else 20.04)
 
 
+def test_a_shape_claims_no_more_time_than_a_body_may_have(model):
+    """It is read before the body is checked: of 10^400 rows the time was no number, and the answer a 500."""
+    made, _ = model
+    for rows, said in (([10**400], "at most 256 rows"), ([10**9], "at most 256 rows")):
+        request = InferRequest("souk", [InferInput("user_id", rows, "BYTES", ["a"])])
+        with pytest.raises(InvalidInput, match=said):
+            asyncio.run(made.preprocess(request, {}))
+
+
+def test_names_are_quoted_by_their_beginning():
+    for tensor in (InferInput("n" * 100_000, [1], "BYTES", ["a"]), InferInput("user_id", [1], "B" * 100_000, ["a"])):
+        with pytest.raises(SoukError) as told:
+            tensors.instances_of(InferRequest("souk", [tensor], from_grpc=True))
+        assert len(str(told.value)) < 400
+
+
+def test_an_id_has_no_white_space_around_it():
+    """Files and events have none: a user of the shop's " ann" was unknown for ever."""
+    body = {"user_id": " ann ", "exclude": ["a ", "\tb"], "events": [{"item_id": " c", "event_type": "click"}]}
+    (request,) = PARSER.parse_all([body], NOW, lambda: "")
+    assert (request.user_id, request.exclude, request.events[0].item_id) == ("ann", {"a", "b"}, "c")
+    with pytest.raises(SoukError, match="user_id to be a text of 1 to 512 characters"):
+        PARSER.parse_all([{"user_id": "  "}], NOW, lambda: "")
+
+
 @pytest.mark.parametrize("form", ["data", "raw"])
 def test_tensors_of_many_values_are_too_whatever_their_shape_says(form):
     def small(count):

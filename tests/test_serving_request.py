@@ -285,5 +285,5 @@ def test_time_counts_from_when_a_call_came_not_from_when_it_was_looked_at():
 
 def test_a_number_that_float32_sums_would_overflow_by_is_none():
     with pytest.raises(SoukError, match="to be a number"):
-        number("value", 1e30)
-    assert number("value", 9.9e29) == 9.9e29
+        number("value", 1e18)
+    assert number("value", 9.9e17) == 9.9e17

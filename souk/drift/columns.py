@@ -11,7 +11,7 @@ from souk.errors import unknown
 from souk.monitored import monitored_features, score_columns
 from souk.spec import QUERY_FEATURES, FeatureSpec, Role
 
-LARGEST = 1e30  # numbers beyond it overflow float32, and a server refuses them
+LARGEST = 1e18  # a server refuses numbers beyond it, whose squares float32 does not hold
 Cell = str | float | None  # None is a missing value
 
 

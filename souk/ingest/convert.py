@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -30,8 +31,9 @@ def check_names(batch: RawBatch) -> None:
     Raises:
         SoukError: there are two.
     """
-    names = batch.table.column_names
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    counts = Counter(batch.table.column_names)
+    del counts[""]  # as of a spreadsheet that had more columns once: nothing can be mapped to them
+    if repeated := sorted(name for name, count in counts.items() if count > 1):
         raise SoukError(f"columns of different names in {batch.file}", f"two named {repeated[0]}", "Rename one.")
 
 

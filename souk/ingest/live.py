@@ -28,6 +28,7 @@ from souk.schema import Kind, contract
 LONGEST_ID = 512  # characters, as in a request
 SHOWN = 80
 MOST_VALUES = 20  # of a closed column, in an error
+MOST_ENTRIES = 10_000  # of a list or a vector
 NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
 
 
@@ -64,9 +65,12 @@ class RowCheck:
                 self._allowed[name] = [v for v in self._allowed.get(name, values) if v in values]
 
     def _checked(self, rows: Sequence[Any], refused: dict[int, str]) -> tuple[pa.Table, list[Fault]]:
-        """The typed rows and all their faults; what has no text even, as deeply nested as it is, is `refused`."""
+        """The typed rows and all their faults; what has no text even, as deeply nested as it is, is `refused`. Of a row
+        that is so already, only what has the name of a column is read: a body may hold any number of others."""
         texts = []
         for at, row in enumerate(rows):
+            if at in refused and isinstance(row, dict):
+                row = {name: row[name] for name in self._columns.names if name in row}
             try:
                 texts.append(json.dumps(row).encode())
             except RecursionError:
@@ -93,9 +97,13 @@ class RowCheck:
             if isinstance(value, list | dict | bool) or len(str(value)) > LONGEST_ID:
                 received = f"{str(value)[:SHOWN]!r}"
                 return str(SoukError(f"{name} to be a text of 1 to {LONGEST_ID} characters", received, "Shorten it."))
-        for name, value in row.items():  # which a file of lines has as the text of its JSON
-            if isinstance(value, list | dict) and self._columns.field(name).type == pa.string():
+        for name, value in row.items():
+            kind = self._columns.field(name).type
+            if isinstance(value, list | dict) and kind == pa.string():  # a file of lines has it as the text of its JSON
                 return self._reason(Fault(Reason.TYPE, name, np.zeros(1, np.int64)), row)
+            if pa.types.is_list(kind) and isinstance(value, list | str) and len(value) > MOST_ENTRIES:
+                expected = f"{name} of at most {MOST_ENTRIES:,} entries, or characters where it is a text"
+                return str(SoukError(expected, f"{len(value):,}", "Shorten it."))
         return ""
 
     def _unknown(self, name: str, row: Mapping[str, Any]) -> SoukError:
@@ -289,4 +297,4 @@ def _left_out(fault: Fault, row: Any, known: Collection[str]) -> bool:
     """Whether a column is missing because the row of a known item does not speak of it."""
     if fault.reason is not Reason.MISSING or not isinstance(row, dict) or fault.column in row:
         return False
-    return fault.column != "item_id" and str(row.get("item_id")) in known
+    return fault.column != "item_id" and str(row.get("item_id")).strip() in known

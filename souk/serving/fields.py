@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from souk.errors import SoukError, unknown
+from souk.ingest.checks import LARGEST
 from souk.ingest.patterns import rename
 from souk.schema import SECONDS, EventType
 from souk.values import cell_text
@@ -19,7 +20,6 @@ ID_LENGTH = 512
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
 # What to say of a body that cannot be quoted, for Python's recursion.
 TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field holds more than lists of objects."))
-LARGEST = 1e30  # numbers beyond it overflow float32 in the models
 
 
 def shown(value: Any) -> str:
@@ -41,15 +41,15 @@ def known_keys(
 
 
 def identifier(path: str, value: Any) -> str:
-    """The id at `path` of a body.
+    """The id at `path` of a body, without the white space around it, as files and events have it.
 
     Raises:
         SoukError: it is none.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not is_text(value):
+    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not (own := value.strip()) or not is_text(own):
         remedy = f'Write "{cell_text(value)}", in quotes.' if isinstance(value, int) else ""
         raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
-    return value
+    return own
 
 
 def identifiers(path: str, value: Any, most: int) -> list[str]:
@@ -101,7 +101,7 @@ def moment(path: str, value: Any) -> int:
 
 
 def number(path: str, value: Any) -> float:
-    """A number that float32 can hold; NaN is one."""
+    """A number whose square float32 can hold; NaN is one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= LARGEST:
         raise SoukError(f"{path} to be a number", shown(value))
     return float(value)

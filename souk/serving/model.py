@@ -27,7 +27,7 @@ from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
 from souk.serving.protocol import tensors
 from souk.serving.protocol.tracing import Tracing
-from souk.serving.request import MAX_TIMEOUT_MS, Request
+from souk.serving.request import MAX_INSTANCES, MAX_TIMEOUT_MS, Request
 from souk.serving.room import Room
 from souk.serving.slate import Slate
 from souk.serving.subjects import check_explained, check_subjects
@@ -239,7 +239,7 @@ def rows_of(payload: Any) -> int:
     if isinstance(payload, InferRequest):
         return max((tensors.rows(tensor) for tensor in payload.inputs[: len(tensors.INPUTS)]), default=1)
     instances = payload.get("instances") if isinstance(payload, dict) else None
-    return len(instances) if isinstance(instances, list) and instances else 1
+    return min(len(instances), MAX_INSTANCES) if isinstance(instances, list) and instances else 1
 
 
 def written(slates: Sequence[Slate], v2: InferRequest | None) -> dict[str, Any] | InferResponse:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from souk.ingest.checks import LARGEST
 from souk.ingest.outliers import Limits
 from souk.schema import Kind
-from souk.serving.fields import LARGEST, is_text, known_keys
+from souk.serving.fields import is_text, known_keys
 from souk.spec import LIST_LENGTH, Entity, FeatureSpec
 from souk.values import clean, entries
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from souk.errors import SoukError
+from souk.errors import SoukError, Unanswered
 from souk.matches import MATCH, own_words
 from souk.pair_query import PairQuery
 from souk.pairs import pair_features, pair_names
@@ -33,6 +33,7 @@ from souk.state import Event, QueryFeatures, features_at
 STEPS = (32, 128, 512, 2048)  # points of the path; more where fewer leave a gap
 CLOSE = 0.01  # of the way: a gap that needs no more points
 CHUNK = 32  # points in one call
+MODELS_AWAY = frozenset(("query_tower_unavailable", "ranker_unavailable"))
 MISTYPED = "Look for a typing error, or upsert it first."
 
 
@@ -163,6 +164,7 @@ class Explainer:
 
         Raises:
             SoukError: the catalogue has no such item, nothing was ranked, or the release cannot explain.
+            Unanswered: a model does not answer now.
         """
         (ranking,) = self._recommender.rank([request])
         case = self._case(request, ranking, self._position(ranking, item_id))
@@ -173,12 +175,14 @@ class Explainer:
         return self._explanation(request, ranking, case, found, steps)
 
     def _position(self, ranking: Ranking, item_id: str) -> int:
-        catalogue = self._recommender.catalogue
+        catalogue, release = self._recommender.catalogue, self._recommender.settings.release
         if item_id and item_id not in catalogue.positions:
-            raise SoukError(f"an item of release {self._recommender.settings.release}", repr(item_id[:80]), MISTYPED)
+            raise SoukError(f"an item of release {release}", repr(item_id[:80]), MISTYPED)
         if not ranking.heads and (not item_id or len(ranking.positions)):
-            reason = ", ".join(ranking.degraded) or "no candidate"
-            raise SoukError("a slate that the ranker scored", f"one without scores ({reason})", "Name an item.")
+            received = f"one without scores ({', '.join(ranking.degraded) or 'no candidate'})"
+            away = item_id or MODELS_AWAY.intersection(ranking.degraded)
+            said = "a slate that the ranker scored", received, "Ask again." if away else "Name an item."
+            raise Unanswered(str(SoukError(*said))) if away else SoukError(*said)
         return catalogue.positions[item_id] if item_id else int(ranking.positions[0])
 
     def _case(self, request: Request, ranking: Ranking, position: int) -> _Case:

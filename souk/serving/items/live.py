@@ -284,7 +284,7 @@ class LiveItems:
         table, alone = self._check.check(rows, positions)
         if not alone:
             return table, alone, {}
-        ids = [str(id_of(row)) for row in rows]
+        ids = [str(id_of(row)).strip() for row in rows]
         there = {item for at, item in enumerate(ids) if at not in alone or item in positions}
         return table, alone, self._check.check(rows, there)[1]
 

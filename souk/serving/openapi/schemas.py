@@ -7,7 +7,7 @@ from typing import Any
 
 from souk.ingest import checks
 from souk.schema import TABLES, EventType, Kind
-from souk.serving.fields import END_OF_TIME, ID_LENGTH, LARGEST
+from souk.serving.fields import END_OF_TIME, ID_LENGTH
 from souk.serving.filters import MAX_VALUES, filterable
 from souk.serving.protocol.tensors import INPUTS, OUTPUTS
 from souk.serving.request import (
@@ -67,7 +67,7 @@ def whole(least: int, most: int, said: str = "") -> Schema:
 
 def number(said: str = "") -> Schema:
     """A number that float32 can hold."""
-    made: Schema = {"type": "number", "exclusiveMinimum": -LARGEST, "exclusiveMaximum": LARGEST}
+    made: Schema = {"type": "number", "exclusiveMinimum": -checks.LARGEST, "exclusiveMaximum": checks.LARGEST}
     return made | ({"description": said} if said else {})
 
 

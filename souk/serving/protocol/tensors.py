@@ -101,16 +101,17 @@ def elements(request: InferRequest) -> int:
 
 
 def rows(tensor: InferInput) -> int:
-    """What the shape of a tensor that was not checked says; 1 where it says nothing."""
+    """What the shape of a tensor that was not checked says, up to MAX_INSTANCES; 1 where it says nothing."""
     shape = tensor.shape
-    return shape[0] if isinstance(shape, list) and shape and isinstance(shape[0], int) and shape[0] > 0 else 1
+    given = shape[0] if isinstance(shape, list) and shape and isinstance(shape[0], int) and shape[0] > 0 else 1
+    return min(given, MAX_INSTANCES)
 
 
 def _column(tensor: InferInput) -> list[Any]:
     if tensor.name not in INPUTS:
-        raise unknown("an input", str(tensor.name), INPUTS)
+        raise unknown("an input", str(tensor.name)[:80], INPUTS)
     if tensor.datatype not in INPUTS[tensor.name]:
-        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", tensor.datatype)
+        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", str(tensor.datatype)[:80])
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise SoukError(f"input {tensor.name} of shape [n]", str(shape)[:80], "One row a request.")
@@ -158,7 +159,7 @@ def _cell(name: str, row: int, value: Any) -> Any:
 def _check_outputs(request: InferRequest) -> None:
     for output in request.request_outputs or ():
         if output.name not in OUTPUTS:
-            raise unknown("an output", str(output.name), OUTPUTS)
+            raise unknown("an output", str(output.name)[:80], OUTPUTS)
         if not isinstance(output.parameters or {}, dict):
             raise SoukError(f"the parameters of output {output.name} to be an object", repr(output.parameters)[:80])
     if not request.from_grpc and not isinstance(request.parameters or {}, dict):
