@@ -80,6 +80,12 @@ def _has_truth(value: Any) -> bool:
     return isinstance(value, bool) or any(map(_has_truth, entries))
 
 
+def _cells(value: Any) -> list[str]:
+    """What cells have where YAML has `value`: 0.0 is "0" in JSON and Parquet, and "0.0" in many a CSV."""
+    whole = isinstance(value, float) and value.is_integer()
+    return ["" if value is None else str(value), *([str(int(value))] if whole else [])]
+
+
 class Source(Section):
     """Where a table is, and how its columns become those of the contract.
 
@@ -112,11 +118,11 @@ class Source(Section):
     @field_validator("skip", mode="before")
     @classmethod
     def _texts(cls, value: Any) -> Any:
-        """One value may stand without a list, and numbers without quotes."""
+        """One value may stand without a list, and numbers and truth values without quotes."""
         if not isinstance(value, dict):
             return value
         lists = {name: each if isinstance(each, list | tuple) else [each] for name, each in value.items()}
-        return {name: ["" if v is None else str(v) for v in each] for name, each in lists.items()}
+        return {name: [text for v in each for text in _cells(v)] for name, each in lists.items()}
 
     @field_validator("columns", "templates")
     @classmethod

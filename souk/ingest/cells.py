@@ -235,7 +235,7 @@ def _without_commas(text: pa.Array) -> pa.Array:
 
 def _lists(array: pa.Array, separator: str) -> tuple[pa.Array, np.ndarray]:
     """Any column as an array of lists, and the mask of the cells that are none."""
-    if _is_list(array.type):
+    if is_list(array.type):
         return array.cast(pa.list_(array.type.value_type)), np.zeros(len(array), bool)
     text, wrong = parse_text(array)
     bracketed = as_mask(pc.starts_with(text, "["))
@@ -295,5 +295,5 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

@@ -14,7 +14,7 @@ from souk.errors import SoukError
 from souk.ingest.convert import check_names
 from souk.ingest.item_columns import Line, Unsent, mapped, no_utf_8
 from souk.ingest.item_row import ItemRow
-from souk.ingest.patterns import fits_any
+from souk.ingest.patterns import fits_skip
 from souk.readers import HERE, RawBatch, file_format, find_files, named, read_batches
 
 DEEPEST = 100  # levels of lists and objects in a row; the JSON of a server ends at some 1,000
@@ -86,7 +86,8 @@ def _skipped(batch: RawBatch, lines: list[Line], source: Source) -> dict[int, st
     """The rows that the config leaves out, with the column that tells; of a column that a row has not, nothing."""
     found: dict[int, str] = {}
     for name in (name for name in source.skip if name in batch.table.column_names):
-        fits = fits_any(batch.table[name].combine_chunks(), source.skip[name])
+        cells = batch.table[name].combine_chunks()
+        fits = fits_skip(cells, source.skip[name], f"data.items.skip.{name}", batch.file)
         for at in np.flatnonzero(fits).tolist():
             if at not in batch.malformed and (not lines or name in lines[at]):
                 found.setdefault(at, name)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from souk.ingest.cells import as_mask, parse_text
+from souk.errors import SoukError
+from souk.ingest.cells import as_mask, is_list, parse_text
+
+TRUTH = ("true", "false")  # in Parquet and JSON; Python writes True into a CSV, and spreadsheets TRUE
 
 
 def fits(text: pa.Array, pattern: str) -> np.ndarray:
@@ -23,12 +27,38 @@ def fits(text: pa.Array, pattern: str) -> np.ndarray:
 
 
 def fits_any(array: pa.Array, patterns: Iterable[str]) -> np.ndarray:
-    """The mask of the cells that fit one of `patterns`, as texts without surrounding white space."""
+    """The mask of the cells that fit one of `patterns`, as texts without surrounding white space.
+
+    A truth value fits one in any case.
+    """
     text = parse_text(array)[0]
     mask = np.zeros(len(text), bool)
     for pattern in patterns:
-        mask |= fits(text, pattern)
+        truth = pattern.lower() in TRUTH
+        mask |= fits(pc.utf8_lower(text), pattern.lower()) if truth else fits(text, pattern)
     return mask
+
+
+def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -> np.ndarray:
+    """The mask of the cells that a key of `skip` leaves out.
+
+    Args:
+        array: a column of a file.
+        patterns: what the key has; of lists and the like only "", for one that is missing or empty.
+        key: where it stands in the config.
+        file: that has the column.
+
+    Raises:
+        SoukError: the cells are no texts, and the patterns ask for some.
+    """
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if not pa.types.is_nested(array.type):
+            return fits_any(array, patterns)
+    if any(patterns):
+        received = f"a column of {array.type} in {file}"
+        raise SoukError(f"texts or numbers in {key}", received, 'Take it out, or ask for "", a missing one.')
+    missing = as_mask(array.is_null())
+    return missing | as_mask(pc.equal(pc.list_value_length(array), 0)) if is_list(array.type) else missing
 
 
 def ranked(names: Iterable[str]) -> list[str]:

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 from souk.config import Source
 from souk.errors import SoukError, shown
 from souk.ingest import cells
-from souk.ingest.convert import content_ids, convert
+from souk.ingest.convert import check_names, content_ids, convert
 from souk.ingest.faults import Fault
 from souk.ingest.mapping import TableSource
-from souk.ingest.patterns import fits_any
+from souk.ingest.patterns import fits_skip
 from souk.ingest.remedies import unit_remedy
 from souk.readers import RawBatch, read_batches
 from souk.schema import contract
@@ -87,6 +87,7 @@ class Reading:
         start = 0
         file, of_lines = "", set[str]()  # the file, and the columns that its lines of JSON had
         for batch in read_batches(table.source):
+            check_names(batch)
             self.read += len(batch.positions)
             self.names.update(batch.table.column_names)
             batch = self._without_skipped(batch)
@@ -135,7 +136,7 @@ class Reading:
         spared = np.isin(np.arange(len(left_out)), list(batch.malformed))
         for name, patterns in self.table.source.skip.items():
             cells = batch.table[name].combine_chunks() if name in batch.table.column_names else pa.nulls(len(left_out))
-            fits = fits_any(cells, patterns) & ~left_out & ~spared
+            fits = fits_skip(cells, patterns, f"data.{self.table.name}.skip.{name}", batch.file) & ~left_out & ~spared
             self.skipped[name] += int(fits.sum())
             left_out |= fits
         if not left_out.any():

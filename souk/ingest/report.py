@@ -66,7 +66,7 @@ def histogram(heights: Sequence[float], labels: Sequence[str]) -> str:
 
 def _counts(each: Validated) -> tuple[str, ...]:
     table = each.quarantine
-    skipped = ", ".join(f"{count:,} by {why}" for why, count in table.left_out.items() if count)
+    skipped = ", ".join(f"{count:,} by {why}" for why, count in table.left_out.items())
     numbers = (f"{count:,}" for count in (table.read, table.accepted, table.refused))
     return table.name, *numbers, f"{table.share:.2%}" if table.read else "-", skipped
 

@@ -1,0 +1,113 @@
+"""What `skip` leaves out: the same rows whatever the format, and a refusal in words where a column is of no texts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from souk.config import Source, parse_config
+from souk.errors import SoukError
+from souk.ingest.item_file import item_rows_of
+from tests.ingest_fixtures import read_rows
+
+ROWS: list[dict[str, Any]] = [
+    {"item_id": "a", "test": True, "stars": 0.0},
+    {"item_id": "b", "test": False, "stars": 4.5},
+    {"item_id": "c", "test": None, "stars": None},
+    {"item_id": "d", "test": False, "stars": 0.0},
+    {"item_id": "e", "test": True, "stars": 5.0},
+]
+
+
+def written(folder: Path, kind: str, rows: list[dict[str, Any]]) -> str:
+    """The rows in a file; a CSV as Python writes it."""
+    path = folder / f"i.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    elif kind == "csv":
+        lines = [",".join("" if cell is None else str(cell) for cell in row.values()) for row in rows]
+        path.write_text("\n".join([",".join(rows[0]), *lines, ""]))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def config_of(path: str, skip: str) -> Any:
+    objectives = "{engaged: {events: [click]}, satisfied: {events: [click]}}"
+    items = f"{{path: {path}, skip: {skip}}}"
+    return parse_config(f"name: shop\ndata: {{events: {{path: e}}, items: {items}}}\nobjectives: {objectives}\n")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize(
+    ("skip", "left"),
+    [
+        ("{test: true}", "bcd"),
+        ('{test: "True"}', "bcd"),
+        ('{test: ["TRUE", ""]}', "bd"),
+        ("{test: [false]}", "ace"),
+        ("{stars: 0.0}", "bce"),
+        ("{stars: [4.5, 5.0]}", "acd"),
+    ],
+)
+def test_truth_values_and_numbers_leave_out_the_same_rows_of_every_format(
+    tmp_path: Path, kind: str, skip: str, left: str
+) -> None:
+    path = written(tmp_path, kind, ROWS)
+    config = config_of(path, skip)
+    read = read_rows("items", config.data.items, {})
+    assert "".join(read.table["item_id"].to_pylist()) == left
+    assert sum(read.skipped.values()) == len(ROWS) - len(left)
+    assert "".join(row.value["item_id"] for row in item_rows_of(path, config) if not row.skipped) == left
+
+
+def test_a_truth_value_is_one_as_a_whole_and_other_words_have_their_case(tmp_path: Path) -> None:
+    rows = [{"item_id": str(n), "word": word} for n, word in enumerate(("true blue", "Post", "post", "TRUE"))]
+    path = written(tmp_path, "csv", rows)
+    source = Source(path=path, skip={"word": ("true", "post")})
+    assert read_rows("items", source, {}).table["item_id"].to_pylist() == ["0", "1"]
+
+
+@pytest.mark.parametrize("nested", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.struct([("a", pa.string())])])
+def test_of_lists_those_that_are_missing_or_empty_are_left_out_and_no_others(
+    tmp_path: Path, nested: pa.DataType
+) -> None:
+    full: list[Any] = [{"a": "x"}, {"a": None}] if pa.types.is_struct(nested) else [["x", "y"], [None]]
+    values = pa.array([*full, None] if pa.types.is_struct(nested) else [*full, None, []], nested)
+    ids = [f"i{n}" for n in range(len(values))]
+    path = tmp_path / "i.parquet"
+    parquet.write_table(pa.table({"item_id": ids, "genres": values}), path)
+    config = config_of(str(path), '{genres: ""}')
+    assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ids[:2]
+    assert [row.value["item_id"] for row in item_rows_of(str(path), config) if not row.skipped] == ids[:2]
+    wrong = config_of(str(path), '{genres: ["", x]}')
+    expected = r"texts or numbers in data\.items\.skip\.genres\. Received: a column of .* in .*i\.parquet"
+    with pytest.raises(SoukError, match=expected):
+        read_rows("items", wrong.data.items, {})
+    with pytest.raises(SoukError, match=expected):
+        list(item_rows_of(str(path), wrong))
+
+
+def test_bytes_that_are_no_text_are_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "i.parquet"
+    parquet.write_table(pa.table({"item_id": ["a", "b"], "raw": [b"\xff", None]}), path)
+    with pytest.raises(SoukError, match=r"data\.items\.skip\.raw\. Received: a column of binary"):
+        read_rows("items", config_of(str(path), "{raw: x}").data.items, {})
+    assert read_rows("items", config_of(str(path), '{raw: ""}').data.items, {}).table["item_id"].to_pylist() == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_column_of_skip_that_a_file_has_twice_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"i.{kind}"
+    if kind == "csv":
+        path.write_text("item_id,status,status\na,x,y\n")
+    else:
+        columns = [pa.array(["a"]), pa.array(["x"]), pa.array(["y"])]
+        parquet.write_table(pa.Table.from_arrays(columns, names=["item_id", "status", "status"]), path)
+    config = config_of(str(path), "{status: cancelled}")
+    for read in (lambda: read_rows("items", config.data.items, {}), lambda: list(item_rows_of(str(path), config))):
+        with pytest.raises(SoukError, match=r"columns of different names in .*status"):
+            read()
