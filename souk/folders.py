@@ -16,7 +16,9 @@ from souk.errors import SoukError
 def placed(target: str | Path) -> Iterator[Path]:
     """Yields a path beside `target`, free to be filled; what stands there at the end takes the place of `target`.
 
-    A process that is killed leaves `target` as it was, and the next call clears what it left. Two processes take turns.
+    A process that is killed leaves `target` as it was; killed between the two renames that replace a folder, it leaves
+    that beside its place, where the next call puts it back. What else it left the next call clears. Two processes take
+    turns.
 
     Args:
         target: a folder or a file, which may exist.
@@ -29,8 +31,7 @@ def placed(target: str | Path) -> Iterator[Path]:
     fresh, old = _beside(place)
     with (place.parent / f".{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        remove(fresh)
-        remove(old)
+        _tidy(place)
         try:
             yield fresh
             if place.exists() and fresh.exists() and place.is_dir() != fresh.is_dir():
@@ -41,14 +42,9 @@ def placed(target: str | Path) -> Iterator[Path]:
                 os.replace(fresh, place)
             except OSError:  # a rename replaces a file or an empty folder, no other folder
                 os.replace(place, old)
-                try:
-                    os.replace(fresh, place)
-                except OSError:
-                    os.replace(old, place)
-                    raise
+                os.replace(fresh, place)
         finally:
-            remove(fresh)
-            remove(old)
+            _tidy(place)
 
 
 @contextlib.contextmanager
@@ -98,14 +94,22 @@ def clear(folder: str | Path) -> None:
     for path in Path(folder).glob(".*.lock"):
         with path.open("w") as lock, contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in _beside(path.with_name(path.name[1 : -len(".lock")])):
-                remove(left)
+            _tidy(path.with_name(path.name[1 : -len(".lock")]))
 
 
 def _beside(place: Path) -> tuple[Path, Path]:
     """Where the new content grows, and where the old one waits; both keep the ending that some readers insist on."""
     partial, old = (place.with_name(f".{place.stem}.{end}{place.suffix}") for end in ("partial", "old"))
     return partial, old
+
+
+def _tidy(place: Path) -> None:
+    """Deletes what is beside `place`; where nothing has come in the place of the old content, that goes back."""
+    fresh, old = _beside(place)
+    if os.path.lexists(old) and not os.path.lexists(place):
+        os.replace(old, place)
+    remove(fresh)
+    remove(old)
 
 
 def untouched(folder: Path, since: float) -> list[Path]:

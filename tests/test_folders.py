@@ -1,13 +1,16 @@
-"""Folders that nobody has written to for long, and that others delete meanwhile."""
+"""Folders that nobody has written to for long, that others delete meanwhile, and that take the place of others."""
 
 import contextlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from souk.errors import SoukError
-from souk.folders import remove, untouched, working
+from souk.folders import clear, placed, remove, untouched, working
 
 
 def test_a_folder_is_untouched_as_long_as_nothing_in_it_was_written(tmp_path):
@@ -66,3 +69,72 @@ def test_what_is_on_its_way_is_gone_at_the_end_and_what_was_left_before_it(tmp_p
         assert (folder / "half").exists()
         raise ZeroDivisionError
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".check.lock"]
+
+
+def filled(place, text):
+    """Puts a folder with one file at `place`."""
+    with placed(place) as fresh:
+        fresh.mkdir()
+        (fresh / "a").write_text(text)
+
+
+@pytest.mark.parametrize("ended", [SystemExit, KeyboardInterrupt])
+def test_a_folder_that_made_room_is_put_back_where_nothing_takes_its_place(tmp_path, monkeypatch, ended):
+    place, rename = tmp_path / "report", os.replace
+    filled(place, "old")
+
+    def interrupted(source, target):
+        if not place.exists():
+            monkeypatch.undo()
+            raise ended
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(ended):
+        filled(place, "new")
+    assert (place / "a").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".report.lock", "report"]
+
+
+@pytest.mark.parametrize("name", ["report", "vectors.db"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_a_killed_process_left_of_a_folder_is_put_back_and_the_rest_cleared(tmp_path, name, beside):
+    """It is killed between the two renames; the next call there fails before anything of it is whole, or is of
+    another place in the same folder."""
+    place = tmp_path / name
+    filled(place, "old")
+    script = f"""
+import os, signal
+from pathlib import Path
+from souk.folders import placed
+rename = os.replace
+def killed(source, target):
+    rename(source, target)
+    if not os.path.exists({str(place)!r}):
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = killed
+with placed({str(place)!r}) as fresh:
+    fresh.mkdir()
+    (fresh / "a").write_text("new")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60)
+    assert ended.returncode == -signal.SIGKILL and not place.exists()
+    if beside:
+        clear(tmp_path)
+    else:
+        with contextlib.suppress(ZeroDivisionError), placed(place) as fresh:
+            assert not fresh.exists()
+            raise ZeroDivisionError
+    assert (place / "a").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f".{name}.lock", name])
+    filled(place, "new")
+    assert (place / "a").read_text() == "new"
+
+
+def test_an_old_folder_whose_place_is_taken_is_cleared(tmp_path):
+    place = tmp_path / "report"
+    filled(place, "new")
+    (tmp_path / ".report.old").mkdir()
+    clear(tmp_path)
+    assert (place / "a").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".report.lock", "report"]
