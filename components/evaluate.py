@@ -32,7 +32,8 @@ def evaluate(
         config: the sections that the step reads, JSON.
         gate_margin: overrides the config's `evaluate.margin`; "" takes the config's.
         champion: name of the release that is served; "" for the workspace's current one, if there is any.
-        champion_condition: a digest of its files and whether they are whole; makes another champion a changed step.
+        champion_condition: a digest of its files and whether they are whole; makes another champion a changed step, and
+            says that `champion` is the current one. "" where nobody looked.
         workspace: path of the workspace, which holds the champion.
         tables: output of `ingest`.
         features: output of `build_features`.
@@ -52,6 +53,7 @@ def evaluate(
     with step_process():
         judged = with_value(config, "evaluate", "margin", float(gate_margin)) if gate_margin else config
         inputs = (judged, champion, workspace, tables.path, features.path, towers.path, ranker.path, index.path)
-        verdict, values = run(*inputs, twin.path, report.path, summary.path, evaluation.path)
+        outputs = (twin.path, report.path, summary.path, evaluation.path)
+        verdict, values = run(*inputs, *outputs, champion_condition)
         record(metrics, values)
     return verdict

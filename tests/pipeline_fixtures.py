@@ -96,7 +96,7 @@ def train_ranker(config, window, workspace, features, towers_of_boundary, ranker
 """,
     "evaluate": """
 def evaluate(config, champion, workspace, tables, features, towers, ranker, index, twin, report_html, summary_md,
-             evaluation):
+             evaluation, champion_condition):
     from souk.config import parse_step_config
     margin = parse_step_config("evaluate", config).evaluate.margin
     digest = small("evaluate", [config, tables, features, towers, ranker, index], [twin, evaluation])

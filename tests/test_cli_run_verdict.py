@@ -182,6 +182,27 @@ def test_a_release_that_is_not_current_says_why(
     assert capsys.readouterr().out.splitlines()[0] == f"verdict   promote: {told}"
 
 
+@pytest.mark.parametrize("share", [100, 10])
+@pytest.mark.parametrize("before", ["small-old", "small-older"])
+def test_a_release_that_was_not_compared_with_what_is_current_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: int, before: str
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    for name in ("small-old", "small-new"):
+        (workspace.releases / name).mkdir(parents=True)
+        write_manifest(workspace.releases / name, name, {}, {})
+    point(workspace, "small-old")
+    (tmp_path / "verdict.json").write_text(
+        Verdict("promote", before, (Rule("refresh", True, {}, ""),), before).to_json(), "utf-8"
+    )
+    view = RunView(sys.stdout, sys.stderr)
+    judged = {"Output": "promote", "evaluation": SimpleNamespace(path=str(tmp_path))}
+    view.outputs = {"evaluate": judged, "package_release": {"Output": "small-new"}}
+    _tell_success(view, workspace, None, tmp_path / "run.log", share)
+    told = "passed the gate, but small-new was not compared with small-old, which has become current since"
+    assert (told in capsys.readouterr().out) == (before != "small-old")
+
+
 @pytest.mark.parametrize(("verdict", "cluster"), [("unchanged", True), ("unchanged", False), ("not_comparable", True)])
 def test_an_unchanged_release_says_how_a_changed_rollout_comes_to_the_cluster(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verdict: str, cluster: bool

@@ -14,7 +14,9 @@ from souk.config import Deploy, Evaluate
 from souk.outputs import MARK
 from souk.release.bundle import Bundle
 from souk.release.manifest import write_manifest
+from souk.release.pointer import point
 from souk.steps.evaluate import evaluate
+from souk.workspace import Workspace
 from tests.evaluation_shop import CLICKS, NOT_LEARNED, USERS, Shop
 
 pytestmark = pytest.mark.slow
@@ -225,3 +227,19 @@ def test_calibration_counts_candidates_and_labels(shop):
     assert sum(part["count"] for part in calibration["engaged"]) == 8 * USERS * (CLICKS - 9)
     assert all(part["predicted"] == 0.5 for part in calibration["satisfied"])
     assert 0 < sum(part["count"] for part in calibration["satisfied"]) < USERS * (CLICKS - 9)
+
+
+@pytest.mark.parametrize(("condition", "replaces"), [("", "good"), ("c0de", "bad")])
+def test_a_verdict_says_what_a_promotion_replaces(shop, condition, replaces):
+    """Who names another champion than the current release means to replace that one. Where the caller has looked at the
+    champion it is the one that was current when the run began, whoever has deployed since."""
+    served, named = shop.release("good"), shop.release("bad")
+    point(Workspace(shop.workspace), served)
+    arguments, out = shop.arguments("bad", named)
+    moved = [str(argument).replace(str(out), f"{out}-{condition}") for argument in arguments]
+    try:
+        evaluate(*moved, condition)
+    finally:
+        (shop.workspace / "releases" / "current").unlink()
+    told = json.loads((Path(f"{out}-{condition}") / "evaluation" / "verdict.json").read_text())
+    assert (told["champion"], told["replaces"]) == ("bad", replaces)

@@ -16,6 +16,7 @@ from souk.release.bundle import Bundle
 from souk.release.cluster import connect as to_cluster
 from souk.release.collections import collections_in_use
 from souk.release.inference_service import releases_of
+from souk.release.manifest import read_manifest, write_manifest
 from souk.release.pointer import history, point, refuse, rolled_back
 from souk.steps.deploy import deploy
 from souk.workspace import Workspace
@@ -199,3 +200,25 @@ def test_a_release_that_is_rolled_back_while_the_step_waits_does_not_become_curr
     again = shutil.copytree(workspace.releases / second, tmp_path / "again")
     assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == 0
     assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_another_run_deployed_meanwhile_stays_current(cluster, releases, config, tmp_path, monkeypatch, late):
+    """Before the step asks the cluster for anything, or while it waits for it."""
+    monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
+    monkeypatch.setattr("souk.steps.deploy._fill_store", lambda *_: 0)
+    workspace, (first, second) = releases
+    if not late:
+        souk_deploy(config, workspace, first)
+    asked = []
+
+    def waits(*_):
+        asked.append(point(workspace, first))
+        return True
+
+    monkeypatch.setattr("souk.steps.deploy.roll_out", waits)
+    again = shutil.copytree(workspace.releases / second, tmp_path / "again")
+    made = read_manifest(again)
+    write_manifest(again, second, made["content"], made["lineage"] | {"replaces": "", "parent": ""})
+    assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == 0
+    assert (workspace.current_release(), len(asked)) == (first, int(late))

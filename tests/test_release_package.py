@@ -83,6 +83,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     assert metrics["golden_requests"] == 20
     assert metrics["files"] == len(manifest["files"]) + 1
     lineage = manifest["lineage"]
+    assert (lineage["parent"], lineage["replaces"]) == ("", "")
     assert [lineage["data"][key] for key in ("fingerprint", "content", "events")] == ["f00d", "c0de", 6]
     assert None not in lineage["data"].values()
     assert lineage["data"]["items_as_of"] == Bundle.load(folder).items_as_of == 7

@@ -44,11 +44,13 @@ class Verdict:
         outcome: `promote`, `reject`, `unchanged` or `not_comparable`.
         champion: the release that is served, "" before the first.
         rules: each condition that was looked at, in order.
+        replaces: the release that was current then, champion or not, and may be replaced; None where nobody looked.
     """
 
     outcome: Outcome
     champion: str
     rules: tuple[Rule, ...]
+    replaces: str | None = None
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -66,8 +68,8 @@ class Verdict:
     def to_json(self) -> str:
         """The text of `verdict.json`."""
         rules = [asdict(rule) for rule in self.rules]
-        told = {"verdict": self.outcome, "champion": self.champion, "broken": self.broken, "rules": rules}
-        return json.dumps(told, indent=1)
+        told = {"verdict": self.outcome, "champion": self.champion, "replaces": self.replaces, "broken": self.broken}
+        return json.dumps(told | {"rules": rules}, indent=1)
 
 
 def better_but(broken: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from souk.errors import SoukError, unknown
@@ -61,13 +61,29 @@ def point(workspace: Workspace, name: str) -> None:
         _point(workspace, release_folder(workspace, name).name)
 
 
-def promote(workspace: Workspace, name: str) -> bool:
-    """Makes `name` current, unless somebody went back from it; returns whether it is."""
-    with alone(workspace):  # so that nobody goes back between this look and the move
-        if name in rolled_back(workspace):
-            return False
-        _point(workspace, release_folder(workspace, name).name)
-        return True
+def kept_back(workspace: Workspace, name: str, judged: Collection[str] | None) -> str:
+    """Why a pipeline run does not make a release current; "" where it does.
+
+    Args:
+        workspace: of the release.
+        name: its name.
+        judged: the releases that the gate let it replace; None of one that was packaged before anybody noted them.
+    """
+    current = workspace.current_release()
+    if name in rolled_back(workspace):
+        return f"{name} was rolled back and stays so"
+    if judged is None or current in {"", name, *judged}:
+        return ""
+    return f"{name} was not compared with {current}, which has become current since; the next run does that"
+
+
+def promote(workspace: Workspace, name: str, judged: Collection[str] | None) -> str:
+    """Makes `name` current, unless it is `kept_back`; returns why, "" where it is current."""
+    with alone(workspace):  # so that nobody goes back, or another run deploys, between this look and the move
+        why = kept_back(workspace, name, judged)
+        if not why:
+            _point(workspace, release_folder(workspace, name).name)
+        return why
 
 
 def rollback(workspace: Workspace, name: str = "") -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -25,7 +27,7 @@ from souk.release.collections import collections_in_use
 from souk.release.in_use import say_needed, searched
 from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
-from souk.release.pointer import promote, rolled_back
+from souk.release.pointer import kept_back, promote
 from souk.release.rollout import roll_out
 from souk.spec import FeatureSpec
 from souk.state import UserState
@@ -45,7 +47,8 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     the release has all requests then: during a canary it stays with the release that has the rest.
 
     Killed anywhere, the release before it stays current and whole, and another call completes the work. What is in
-    place already is left as it is. A release that somebody rolled back is not made current.
+    place already is left as it is. A release that somebody rolled back is not made current, nor one that the gate did
+    not compare with what is current by now, as where another run has deployed meanwhile.
 
     Args:
         config: the step's config.
@@ -71,19 +74,26 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     _load_collection(bundle, place, Path(index), settings.load_index.uri)
     states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet", settings.online_store.uri)
     told = {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
-    wanted = name not in rolled_back(place)
-    if wanted and cluster and not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
+    judged = _judged(manifest["lineage"])
+    why = kept_back(place, name, judged)
+    if not why and cluster and not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
         report(f"current stays {before}; `souk deploy --config FILE --release {name}` gives {name} all requests")
         return told
-    if not promote(place, name):
+    if why := why or promote(place, name, judged):
         again = f"souk deploy --config FILE --release {name}" if cluster else f"souk rollback {name}"
-        report(f"{name} was rolled back and stays so; `{again}` makes it current again")
+        report(f"{why}: current is {place.current_release()}; `{again}` makes {name} current all the same")
         return told
     for collection in _swept(place, settings.load_index.uri, cluster):
         report(f"deleted collection {collection}: no release in use names it")
     clear(place.releases)
     report(f"current is {name}" if name == before else f"current: {before or 'nothing'} -> {name}")
     return told | {"changed": float(name != before)}
+
+
+def _judged(lineage: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The releases that one may replace: its champion, and what was current then; None where nobody noted that yet."""
+    replaces = lineage.get("replaces")
+    return None if replaces is None else (replaces, lineage["parent"])
 
 
 def _cluster(settings: Rollout) -> Cluster | None:

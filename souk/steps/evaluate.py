@@ -49,6 +49,7 @@ def evaluate(
     report_html: str,
     summary_md: str,
     evaluation: str,
+    champion_condition: str = "",
 ) -> tuple[str, dict[str, float]]:
     """Assembles the challenger's twin, judges it and reports.
 
@@ -65,6 +66,7 @@ def evaluate(
         report_html: output file.
         summary_md: output file.
         evaluation: output folder: metrics, verdict, both reports, metrics by user.
+        champion_condition: of souk.release.condition, where the caller looked at `champion`, which is current then.
 
     Returns:
         `promote`, `reject`, `unchanged` or `not_comparable`, and the main metrics.
@@ -75,14 +77,15 @@ def evaluate(
     sections = parse_step_config("evaluate", config)
     settings: Evaluate = sections.evaluate
     place = Workspace(Path(workspace))
-    current = _named(champion, place)
+    current = place.current_release()
+    named = _named(champion, current, place)
     outputs = Outputs(Path(report_html), Path(summary_md), Path(evaluation))
     collection = json.loads((Path(index) / "index.json").read_text(encoding="utf-8"))["collection"]
     slates = (sections.deploy, sections.rerank, sections.retrievers, sections.ranker)
     bundle = write_bundle(twin, features, towers, ranker, "test_start", collection, *slates)
     inputs = _digest_of_inputs(Path(tables), sections.deploy)
     name = _identify(bundle, Path(features), Path(towers), Path(ranker), inputs)
-    served = read_champion(current, place)
+    served = read_champion(named, place)
     verdict = compare_identity(served, name, inputs, bundle.spec.dataset, bundle.settings.trained_until)
     unchanged = bool(verdict and verdict.outcome == "unchanged")  # and then the release is whole
     before = _measured_before(place.releases / served.name / "evaluation") if unchanged else None
@@ -96,6 +99,7 @@ def evaluate(
         metrics["pareto"] = marked(trained["ranker"].get("pareto", []), bundle.settings.objectives)
         metrics["not_learned"] = trained["ranker"].get("not_learned", {})
         verdict = verdict or without_lost(judge(metrics, per_user, compared.name, settings), served)
+    verdict = replace(verdict, replaces=champion if champion_condition else current)
     report(f"{verdict.outcome}: {verdict.reason}")
     write_evaluation(outputs.evaluation, metrics, per_user, verdict)
     for file, target in (("report.html", outputs.report_html), ("summary.md", outputs.summary_md)):
@@ -104,12 +108,11 @@ def evaluate(
     return verdict.outcome, main_metrics(metrics)
 
 
-def _named(champion: str, place: Workspace) -> str:
+def _named(champion: str, current: str, place: Workspace) -> str:
     """The champion's name; one that is not there would be no champion, and whatever beats popularity promoted.
 
     The current release may be: whoever deleted it needs another one.
     """
-    current = place.current_release()
     if champion and champion != current and not (place.releases / champion).is_dir():
         raise unknown(f"a champion in {place.releases}", champion, release_names(place))
     return champion or current

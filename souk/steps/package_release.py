@@ -115,11 +115,13 @@ def _told(recommender: Recommender, features: Path) -> Recommender:
 
 def _lineage(origins: dict[str, Path], bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
     data = _read_json(origins["tables"] / "manifest.json")
-    verdict = origins["evaluation"] / "verdict.json"
+    file = origins["evaluation"] / "verdict.json"
+    verdict = _read_json(file) if file.exists() else {}
     return {
         "data": {**{key: data.get(key) for key in OF_DATA}, "events": data["tables"]["events"]["accepted"]},
         "trained_until": bundle.settings.trained_until,
-        "parent": _read_json(verdict)["champion"] if verdict.exists() else "",
+        "parent": verdict.get("champion", ""),
+        "replaces": verdict.get("replaces"),
         "souk": souk.__version__,
         "code": os.environ.get("SOUK_CODE", ""),
         "config": config,
