@@ -235,6 +235,16 @@ def test_the_role_is_bound_to_the_account_of_kubeflow_pipelines(account: str) ->
     assert "ServiceAccount" not in {kind for kind, _ in rendered}
 
 
+def test_a_server_that_stands_still_is_started_anew() -> None:
+    """By a call that asks for no token and no store; and a server that reads a large release is left alone."""
+    for container in containers(list(template(*DRIFT).values())):
+        live, begun = container["livenessProbe"], container["startupProbe"]
+        assert begun["httpGet"] == live["httpGet"] and live["httpGet"]["path"] in FREE_PATHS
+        assert live["httpGet"] != container.get("readinessProbe", {}).get("httpGet")
+        assert live["periodSeconds"] * live["failureThreshold"] >= 60
+        assert begun["periodSeconds"] * begun["failureThreshold"] >= 3600
+
+
 def test_several_servers_have_a_disruption_budget() -> None:
     assert ("PodDisruptionBudget", "souk") not in template()
     budget = template("--values", str(CHART / "values-production.yaml"))["PodDisruptionBudget", "souk"]

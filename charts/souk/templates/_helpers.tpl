@@ -19,3 +19,21 @@ capabilities:
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
+
+{{/* A process that stands still for a minute is started anew; readiness alone would leave it without calls for good. No
+store is asked for it: one that is away is no reason. The port answers once the release is read, which may take long. */}}
+{{- define "souk.alive" -}}
+startupProbe:
+  httpGet:
+    path: /v2/health/live
+    port: 8080
+  periodSeconds: 5
+  failureThreshold: 720
+livenessProbe:
+  httpGet:
+    path: /v2/health/live
+    port: 8080
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end -}}
