@@ -204,7 +204,7 @@ def test_what_a_look_at_the_items_tells_is_told_before_events_are_read(
         (
             "iso",
             "1700000000",
-            "Set data.items.timestamp_unit to ms, s or us if times are numbers, else write them as 2024-05-31T12",
+            "They look like s: set data.items.timestamp_unit to s.",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from souk.errors import SoukError
 from souk.ingest.faults import Reason
 from souk.ingest.item_file import item_rows_of
 from souk.ingest.mapping import TableSource
+from souk.ingest.reading import Reading, check_times
 from tests.ingest_fixtures import read_rows
 
 TWO_ENDS = """
@@ -49,6 +50,27 @@ def test_times_in_another_unit_are_noticed(tmp_path: Path, times: list[Any], uni
     path.write_text("".join(json.dumps({"who": "u", "what": "i", "when": time}) + "\n" for time in times))
     with pytest.raises(SoukError, match=remedy):
         read_rows("events", source(path, unit), {})
+
+
+@pytest.mark.parametrize("config", ["s", "ms", "us", "iso"])
+@pytest.mark.parametrize("seconds", [946_684_800, 1_700_000_000])
+@pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_the_unit_of_the_file_is_named(tmp_path: Path, config: str, seconds: int, unit: str, scale: int) -> None:
+    """Microseconds were to be written out by hand, and nanoseconds to be milliseconds."""
+    value = str(seconds * scale)
+    (tmp_path / "e.csv").write_text("what,who,when\n" + f"i,u,{value}\n" * 3)
+    given = source(tmp_path / "e.csv", config)
+    (rows,) = Reading(TableSource("events", given, {}))
+    unread = sum(len(each.rows) for each in rows.faults if each.reason is Reason.TYPE) / 3
+    if unit == config:
+        assert unread == 0 and rows.table["timestamp"].to_pylist() == [seconds * 1000] * 3
+        return
+    key = "data.events.timestamp_unit"
+    told = (
+        f"nanoseconds: divide them by 1,000 in the file, and set {key} to us" if unit == "ns" else f"{unit}: set {key}"
+    )
+    with pytest.raises(SoukError, match=f"They look like {told}"):
+        check_times(given, rows.table["timestamp"], unread, value=value if unread else "")
 
 
 @pytest.mark.parametrize(

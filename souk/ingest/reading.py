@@ -19,7 +19,7 @@ from souk.ingest.convert import check_names, content_ids, convert
 from souk.ingest.faults import Fault
 from souk.ingest.mapping import TableSource
 from souk.ingest.patterns import fits_skip
-from souk.ingest.remedies import unit_remedy
+from souk.ingest.remedies import of_numbers, unit_remedy
 from souk.readers import RawBatch, read_batches
 from souk.schema import contract
 
@@ -216,5 +216,6 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
         received = f"dates around {pd.Timestamp(middle, unit='ms'):%d %B %Y}"
         raise SoukError(f"event times in {unit}", received, f"They look like {right}: set {key} to {right}.")
     if middle > LATEST_MS:
-        right = "us" if unit == "ms" else "ms"
-        raise SoukError(f"event times in {unit}", "dates after the year 2200", f"Set {key} to {right}.")
+        named = of_numbers(key, unit, middle / cells.MS_PER_UNIT[unit]) if unit in cells.MS_PER_UNIT else ""
+        other = f"Name in {key} what they are in, or another column in data.events.columns.timestamp."
+        raise SoukError(f"event times in {unit}", "dates after the year 2200", named or other)

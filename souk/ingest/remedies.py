@@ -15,11 +15,13 @@ from souk.ingest.faults import Reason
 from souk.ingest.guess.kind import without_currency
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import COMMA, Column
-from souk.schema import DAY_MS, EventType, Kind
+from souk.schema import DAY_MS, SECONDS, EventType, Kind
 
 ISO_FORM = "2024-05-31T12:00:00"
 FRACTION = r"[+-]?[\d., ]*[.,]\d*[1-9]\d*"  # a number that is not whole
 LONGEST = 40  # characters of a value in a remedy
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+LIKELY = range(631_152_000, SECONDS.stop)  # 1990 to 2099; what is one in two units is decades before or after
 
 
 class Refusals(Protocol):
@@ -67,6 +69,8 @@ def unit_remedy(table: str, unit: str, value: str = "") -> str:
         value: one of its times, as it came; "" where there is none to show.
     """
     key = f"data.{table}.timestamp_unit"
+    if named := of_numbers(key, unit, _number(value)):
+        return named
     orders = [order for order in ORDERS if order != unit and value and _reads(value, order)]
     if orders and not _reads(value, "iso"):  # such as 31.05.2024 12:00
         return f"Set {key} to {' or '.join(orders)}, by whether the month or the day is first in {value[:LONGEST]}."
@@ -79,6 +83,26 @@ def unit_remedy(table: str, unit: str, value: str = "") -> str:
 
 def _reads(value: str, unit: str) -> bool:
     return not cells.parse_time(pa.array([value], pa.string()), unit)[1].any()
+
+
+def _number(value: str) -> float:
+    """What a text says as a number; 0 where it is none."""
+    return float(cells.parse_number(pa.array([value], pa.string()))[0][0].as_py() or 0)
+
+
+def of_numbers(key: str, unit: str, number: float) -> str:
+    """What helps where a time that is read in `unit` is this number of another one; "" where none makes a time of it.
+
+    Args:
+        key: of the unit in the config.
+        unit: what the config says.
+        number: the time, as the file has it.
+    """
+    units = (name for name, count in PER_SECOND.items() if LIKELY.start <= number / count < LIKELY.stop)
+    right = next(units, unit)
+    if right == "ns":
+        return f"They look like nanoseconds: divide them by 1,000 in the file, and set {key} to us."
+    return f"They look like {right}: set {key} to {right}." if right != unit else ""
 
 
 def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
