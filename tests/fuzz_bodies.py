@@ -81,21 +81,24 @@ V1_BODIES = BODIES | st.fixed_dictionaries({"instances": st.lists(INSTANCE | ANY
 )
 CELLS = TEXTS | st.integers() | st.floats() | st.sampled_from(HUGE) | st.builds(
     json.dumps, st.lists(EVENT, max_size=2) | FILTER | ANY)  # fmt: skip
+NAMES = st.sampled_from([*INPUTS, "kk"])
+TYPES = st.sampled_from(["BYTES", "INT32", "INT64", "FP16", "FP32", "BOOL", "UINT64", "FOO"])
+SHAPES = st.lists(st.integers(-2, 4) | st.sampled_from([2**31, 2**63, 10**30, 10**400]), max_size=3)
+DATA = st.lists(CELLS, max_size=4)
 TENSOR = st.fixed_dictionaries(
-    {
-        "name": st.sampled_from([*INPUTS, "kk"]) | ANY,
-        "datatype": st.sampled_from(["BYTES", "INT32", "INT64", "FP16", "FP32", "BOOL", "UINT64", "FOO"]) | ANY,
-        "shape": st.lists(st.integers(-2, 4) | st.sampled_from([2**31, 2**63, 10**30]), max_size=3) | ANY,
-        "data": st.lists(CELLS, max_size=4) | ANY,
-    },
+    {"name": NAMES | ANY, "datatype": TYPES | ANY, "shape": SHAPES | ANY, "data": DATA | ANY},
     optional={"parameters": ANY},
 )
-V2_BODIES = st.fixed_dictionaries(
-    {"inputs": st.lists(TENSOR, max_size=4) | ANY},
-    optional={
-        "outputs": st.lists(st.fixed_dictionaries({"name": st.sampled_from(list(OUTPUTS)) | ANY})) | ANY,
-        "id": ANY,
-    },
+TYPED = st.fixed_dictionaries({"name": NAMES, "datatype": TYPES, "shape": SHAPES, "data": DATA})  # KServe takes them
+V2_BODIES = st.one_of(
+    st.fixed_dictionaries(
+        {"inputs": st.lists(TENSOR, max_size=4) | ANY},
+        optional={
+            "outputs": st.lists(st.fixed_dictionaries({"name": st.sampled_from(list(OUTPUTS)) | ANY})) | ANY,
+            "id": ANY,
+        },
+    ),
+    st.fixed_dictionaries({"inputs": st.lists(TYPED, min_size=1, max_size=4)}),
 ).map(lambda value: json.dumps(value).encode())
 ROW = st.dictionaries(
     st.sampled_from(["event_id", "user_id", "item_id", "event_type", "timestamp", "value", "device", "price", "title"]),
