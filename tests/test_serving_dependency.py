@@ -187,3 +187,16 @@ def test_closed_it_takes_no_more_calls_and_its_threads_end_after_theirs(dependen
     for thread in threads:
         thread.join(60)
     assert threads and not any(thread.is_alive() for thread in threads)
+
+
+def test_threads_that_the_system_has_no_room_for_take_no_place(dependency, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_room)
+        for _ in range(THREADS):
+            with pytest.raises(RuntimeError, match="new thread"):
+                dependency.call(lambda: 1, 1.0)
+    assert dependency.state == CLOSED and dependency.call(lambda: 1, 60.0) == 1
+
+
+def no_room(thread):
+    raise RuntimeError("can't start new thread")

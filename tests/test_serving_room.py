@@ -46,6 +46,12 @@ def test_an_error_is_the_callers_and_gives_the_place_back():
     assert together(room.run(lambda: 3)) == [3]
 
 
+def test_a_system_without_room_for_a_thread_fills_no_room(monkeypatch):
+    room = Room("items", 1)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: 1 / 0)
+    assert together(room.run(lambda: 1)) == [1] == together(room.run(lambda: 1))
+
+
 def test_a_caller_who_goes_away_keeps_the_place_until_his_turn_is_over():
     held, room = threading.Event(), Room("items", 2)
 

@@ -108,6 +108,7 @@ class Dependency:
 
         Raises:
             Unavailable: the dependency is left alone, or closed.
+            RuntimeError: the system has no room for another thread; nothing is counted.
         """
         self._look()
         call = Call(self, function, self._clock())
@@ -119,12 +120,12 @@ class Dependency:
                 raise Unavailable(f"{self.name} is left alone after {self._failures} failures")
             if len(self._going) >= TOGETHER or self._busy >= THREADS:
                 raise Unavailable(f"{self.name}: {self._busy} calls are on their way")
+            if self._threads == self._busy:  # before anything is counted: the system may have no room for a thread
+                threading.Thread(target=self._work, name=f"{self.name}-{self._threads + 1}", daemon=True).start()
+                self._threads += 1
             self._probe = call if probe else None
             self._going.add(call)
             self._busy += 1
-            if self._threads < self._busy:
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
             self._waiting.put(call)
         if probe:
             raise Unavailable(f"{self.name} is asked again, and not waited for")

@@ -30,6 +30,7 @@ class Room:
         self._lock = threading.Lock()
         self._inside, self._cost = 0, 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._thread.submit(int)  # starts it, so that no later call fails where the system has no room for a thread
 
     @property
     def waiting(self) -> int:
