@@ -1,5 +1,6 @@
 """When the release of an arm goes: not before the last request that was parsed for it, and then all of it."""
 
+import asyncio
 import gc
 import time
 import weakref
@@ -9,6 +10,7 @@ import pytest
 
 from souk.release.pointer import point
 from souk.serving.dependency import Unavailable
+from souk.serving.line import Line
 from souk.serving.memory import settled
 from souk.serving.request import Request
 from tests.arms_fixtures import arms_of, beside, user_in, write
@@ -115,3 +117,18 @@ def test_a_request_on_its_way_keeps_its_rules_however_often_the_file_changes(wor
     del request
     write(workspace, "")
     assert arms.look() and len(arms.now.main.live.current.reranker.variants) == 1, "nor for longer"
+
+
+def test_an_idle_line_holds_no_release_of_its_last_request(workspace):
+    arms = arms_of(workspace, TEXT)
+    line = Line(arms.recommend, arms.safe)
+    (slate,) = asyncio.run(line.slates([asked(bound=arms.now)]))
+    bound, closed = weakref.ref(arms.now), []
+    arms.now.beside["shop-2"] = replace(arms.now.beside["shop-2"], close=lambda: closed.append("shop-2"))
+    workspace.experiments.unlink()
+    assert arms.look() and slate.release == "shop-2"
+    for _ in range(1_000):  # it may still be about to let go
+        if not bound():
+            break
+        time.sleep(0.01)
+    assert not bound() and not arms.look() and closed == ["shop-2"]

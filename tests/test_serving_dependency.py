@@ -1,8 +1,11 @@
 """The breaker around a dependency: when it lets calls through, and that nobody waits for one that is down."""
 
 import contextlib
+import gc
 import math
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
@@ -200,3 +203,20 @@ def test_threads_that_the_system_has_no_room_for_take_no_place(dependency, monke
 
 def no_room(thread):
     raise RuntimeError("can't start new thread")
+
+
+def test_a_thread_that_waits_holds_nothing_of_the_error_that_it_told(dependency):
+    def read(of):
+        raise ConnectionError(of)
+
+    what = set()
+    alive = weakref.ref(what)
+    with pytest.raises(Unavailable):
+        dependency.call(partial(read, what), 60.0)
+    del what
+    for _ in range(100):
+        gc.collect()
+        if alive() is None:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it is held")

@@ -182,10 +182,14 @@ class Dependency:
                 tell = partial(call.future.set_result, call.function())
                 good = self.since(call.begun) <= self.patience
             except BaseException as error:  # what exits, or panics, would end its callers' threads
-                told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
-                tell, good = partial(call.future.set_exception, told), False
+                tell, good = partial(call.future.set_exception, _told(error)), False
             with self._lock:
                 self._busy -= 1
             self.count(call, good)  # before the caller goes on, so that the next one knows
             tell()
             del call, tell  # they hold a release while this waits
+
+
+def _told(error: BaseException) -> Exception:
+    """What callers are told. As a local of the thread it would keep what the error holds while that waits."""
+    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from souk.serving.request import Request
@@ -17,6 +17,7 @@ from souk.serving.turns import Body, Part, Turns
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 Answer = Callable[[Sequence[Request]], list[Slate]]
+Told = tuple[Body, Callable[..., None], Any]
 
 
 class Overloaded(Exception):
@@ -81,11 +82,10 @@ class Line:
             told = self._answered(wanted) if wanted else []
             with self._changed:
                 self._turns.end(sum(len(part.requests) for part in wanted), self._clock() - began)
-            for body, say, what in told:
-                _tell(body, say, what)
-            del batch, wanted, told
+            _tell(told)
+            del batch, wanted, told  # they hold a release while this waits
 
-    def _answered(self, batch: Sequence[Part]) -> list[tuple[Body, Callable[..., None], Any]]:
+    def _answered(self, batch: Sequence[Part]) -> list[Told]:
         """What to tell of bodies that are answered now; where that fails, each alone; or else without the models."""
         requests = [request for part in batch for request in part.requests]
         try:
@@ -99,7 +99,7 @@ class Line:
                 slates = self._fallback(requests)
             except BaseException:
                 return [(batch[0].body, batch[0].body.slates.set_exception, error)]
-        told = list[tuple[Body, Callable[..., None], Any]]()
+        told = list[Told]()
         for body, own in batch:
             body.answered += slates[: len(own)]
             slates = slates[len(own) :]
@@ -108,12 +108,14 @@ class Line:
         return told
 
 
-def _tell(body: Body, say: Callable[..., None], what: object) -> None:
-    def now() -> None:
-        if not body.slates.done():  # a client that went away
-            say(what)
+def _tell(told: Iterable[Told]) -> None:
+    for body, say, what in told:
+        try:
+            body.loop.call_soon_threadsafe(_say, body, say, what)
+        except RuntimeError:  # the loop is closed: nobody waits
+            logger.info("an answer that nobody waits for")
 
-    try:
-        body.loop.call_soon_threadsafe(now)
-    except RuntimeError:  # the loop is closed: nobody waits
-        logger.info("an answer that nobody waits for")
+
+def _say(body: Body, say: Callable[..., None], what: object) -> None:
+    if not body.slates.done():  # a client that went away
+        say(what)
