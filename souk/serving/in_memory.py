@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from souk.serving.releases import Ready, Served
 
@@ -36,7 +38,8 @@ class InMemory:
     def __init__(self, read: Callable[[Path], Ready]) -> None:
         self._read = read
         self._held: dict[Path, _Held] = {}
-        self._counting, self._reading = threading.Lock(), threading.Lock()
+        self._counting = threading.Lock()
+        self._reading = weakref.WeakValueDictionary[Path, Any]()  # locks: one that hangs holds up no other
 
     def ready(self, folder: Path) -> Ready:
         """The release of a folder. Two who want the same at the same time wait for one reading.
@@ -44,7 +47,9 @@ class InMemory:
         Raises:
             Exception: what `read` raises.
         """
-        with self._reading:
+        with self._counting:
+            reading = self._reading.setdefault(folder, threading.Lock())
+        with reading:
             shared = self._taken(folder)
             if shared is None:
                 made = self._read(folder)

@@ -19,6 +19,7 @@ from souk.release.bundle import Bundle
 from souk.serving.events.counts import LiveCounts
 from souk.serving.items.live import LiveItems
 from souk.serving.items.outcomes import Outcome, Retired
+from souk.serving.reading import Unwanted, read_while
 from souk.serving.request import RequestParser
 from souk.serving.retries import Retries
 
@@ -159,20 +160,9 @@ class Releases:
         """Serves what the pointer points to, if that is new and sound; whether it changed."""
         if self._before and self._clock() - self._before[2] > WARM_SECONDS:
             self._let_go()
-        try:
-            folder = self._pointed()
-        except (SoukError, OSError) as error:
-            if not self._lost:
-                logger.warning("%s stays: %s", self.now.bundle.folder.name, error)
-            self._lost = True
+        folder = self._news()
+        if folder is None:
             return False
-        self._lost = False
-        if folder == self.now.bundle.folder or (folder == self._tried and not self._retries.due):
-            self._tried = folder
-            return False
-        if folder != self._tried:
-            self._retries.begin()
-        self._tried = folder
         try:
             ready, same = self._made_ready(folder)
             try:
@@ -183,6 +173,10 @@ class Releases:
             except BaseException:
                 ready.close()
                 raise
+        except Unwanted:
+            logger.warning("release %s: no longer current, %s stays", folder.name, self.now.bundle.folder.name)
+            self._tried = self.now.bundle.folder
+            return False
         except Exception as error:  # whatever is wrong with it, the old one answers
             self.refused += 1
             self._retries.failed(error)
@@ -198,6 +192,24 @@ class Releases:
         self.kept()
         return True
 
+    def _news(self) -> Path | None:
+        """What the pointer points to, where that is to be tried now."""
+        try:
+            folder = self._pointed()
+        except (SoukError, OSError) as error:
+            if not self._lost:
+                logger.warning("%s stays: %s", self.now.bundle.folder.name, error)
+            self._lost = True
+            return None
+        self._lost = False
+        if folder == self.now.bundle.folder or (folder == self._tried and not self._retries.due):
+            self._tried = folder
+            return None
+        if folder != self._tried:
+            self._retries.begin()
+        self._tried = folder
+        return folder
+
     def _made_ready(self, folder: Path) -> tuple[Ready, Served | None]:
         """The release before, which is as it was, and how it answered; or another, for which that one goes."""
         if self._before and self._before[1].bundle.folder == folder:
@@ -206,7 +218,13 @@ class Releases:
             return ready, served
         self._let_go()
         logger.warning("release %s: reading it beside %s", folder.name, self.now.bundle.folder.name)
-        return self._read(folder), None
+        return read_while(lambda: self._current(folder), self._read, folder), None
+
+    def _current(self, folder: Path) -> bool:
+        """Whether the pointer is at a folder; so it is where nobody can tell."""
+        with contextlib.suppress(SoukError, OSError):
+            return self._pointed() == folder
+        return True
 
     def _let_go(self) -> None:
         """Of the release before."""

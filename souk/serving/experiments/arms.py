@@ -17,6 +17,7 @@ from souk.serving.budget import by_turns
 from souk.serving.experiments.bound import Bound
 from souk.serving.experiments.counts import ArmCounts
 from souk.serving.experiments.rules import apart, rules_of
+from souk.serving.reading import Unwanted, read_while
 from souk.serving.recommender import Recommender
 from souk.serving.releases import POLITE, Ready, Releases, Served, often, why
 from souk.serving.request import Request
@@ -60,7 +61,8 @@ class Arms:
         self.now = Bound(Experiments(), releases.now)
         self.taken = self.refused = 0
         self._wanted = Experiments()
-        self._seen, self._rejected, self._retries = "", False, Retries(clock)
+        self._seen: str | None = ""  # None for what is none
+        self._rejected, self._retries = False, Retries(clock)
         self._retired: list[Served] = []
         self._bounds = weakref.WeakSet((self.now,))  # a request keeps that of its time
         self._binding = threading.Lock()
@@ -95,10 +97,7 @@ class Arms:
     def look(self) -> bool:
         """Takes the file if it is new and sound; whether it did."""
         self._let_go()
-        try:
-            text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
-        except (OSError, UnicodeDecodeError) as error:
-            text = f"# {type(error).__name__}: {error}\n- "  # is refused, once
+        text = self._text()
         if text == self._seen and not self._retries.due:
             return False
         if text != self._seen:
@@ -112,6 +111,10 @@ class Arms:
                 self._bind(plan, self._releases.now, opened)
                 self._wanted = plan
                 self.counts.keep(plan)
+        except Unwanted as error:
+            logger.warning("experiments: the file changed: %s", error)
+            self._seen = None
+            return False
         except Exception as error:  # whatever is wrong with it, the experiments before go on
             self.refused, self._rejected = self.refused + 1, True
             self._retries.failed(error)
@@ -123,6 +126,12 @@ class Arms:
         self.taken += 1
         logger.warning("experiments: %s", ", ".join(plan.experiments) or "none")
         return True
+
+    def _text(self) -> str:
+        try:
+            return self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            return f"# {type(error).__name__}: {error}\n- "  # is refused, once
 
     def follow_release(self, served: Served) -> None:
         """Another release answers: binds the experiments to it, or lets them rest.
@@ -142,7 +151,7 @@ class Arms:
                 logger.error("experiments rest while %s answers: %s", served.bundle.name, why(error), exc_info=defect)
                 self._move(Bound(Experiments(), served))
             if self._rejected:  # what it asked for may be there now
-                self._seen = ""
+                self._seen = None
 
     def _bind(self, plan: Experiments, main: Served, opened: Mapping[str, Served] = MappingProxyType({})) -> None:
         """Reads what is not there yet and not `opened`, checks all of it, and moves one reference.
@@ -168,11 +177,15 @@ class Arms:
         self._retired.extend(served for name, served in fresh.items() if name not in beside)  # current meanwhile
 
     def _open(self, names: Iterable[str]) -> dict[str, Served]:
-        """Releases that were not there."""
-        opened = dict[str, Served]()
+        """Releases that were not there.
+
+        Raises:
+            Unwanted: the file changed meanwhile.
+        """
+        text, opened = self._text(), dict[str, Served]()
         try:
             for name in names:
-                opened[name] = self._opened(name)
+                opened[name] = self._opened(name, lambda: self._text() == text)
                 opened[name].live.warm()
                 self._releases.kept()
         except BaseException:
@@ -181,10 +194,10 @@ class Arms:
             raise
         return opened
 
-    def _opened(self, name: str) -> Served:
+    def _opened(self, name: str, wanted: Callable[[], bool]) -> Served:
         """The release of a name, read, checked and warmed, which takes items from now on."""
         logger.warning("release %s: for an experiment", name)
-        ready = self._read(self._folder_of(name))
+        ready = read_while(wanted, self._read, self._folder_of(name))
         try:
             served = ready.serve()
         except BaseException:
