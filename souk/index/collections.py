@@ -20,6 +20,8 @@ INSERT_ROWS = 5_000
 LITE_STARTS = 3
 LOAD_TIMEOUT = 30.0  # seconds
 POLL_SECONDS = 0.5
+STALLED_SECONDS = 1800.0  # without another row in the index: a gigabyte of vectors is put into its graph at once
+FINISHED, FAILED = "Finished", "Failed"
 LINKS = {"M": 32, "efConstruction": 256}  # of HNSW
 VECTOR = "vector"
 Report = Callable[[str], None]
@@ -62,6 +64,7 @@ def fill(
 
     Raises:
         MilvusException: of the server.
+        IndexUnavailable: it does not go on with the index.
     """
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("position", DataType.INT64, is_primary=True)
@@ -73,14 +76,30 @@ def fill(
         rows = [{"position": p, "available": bool(available[p]), "vector": vectors[p]} for p in range(start, stop)]
         client.insert(collection, rows)
         report(f"{stop:,} of {len(vectors):,} vectors in {collection}")
-    client.flush(collection)
+    client.flush(collection, timeout=STALLED_SECONDS)
     index = client.prepare_index_params()
     index.add_index(VECTOR, index_type=index_type, metric_type="IP", params=LINKS if index_type == "HNSW" else {})
-    client.create_index(collection, index)
-    told = -1
-    while left := int(client.describe_index(collection, VECTOR).get("pending_index_rows", 0)):
+    client.create_index(collection, index, sync=False)  # what waits there waits for ever, and says nothing
+    _wait_for_index(client, collection, len(vectors), report)
+    client.load_collection(collection, timeout=STALLED_SECONDS)
+
+
+def _wait_for_index(client: Any, collection: str, rows: int, report: Report) -> None:
+    """Waits for an index for as long as more and more rows are in it.
+
+    Raises:
+        IndexUnavailable: it failed, or there is no more of it than STALLED_SECONDS ago.
+    """
+    told, since = -1, time.monotonic()
+    while True:
+        state = client.describe_index(collection, VECTOR)
+        left = int(state.get("pending_index_rows", 0))
+        if not left and state.get("state", FINISHED) == FINISHED:
+            return
         if left != told:
-            report(f"{left:,} of {len(vectors):,} vectors wait for the {index_type} index of {collection}")
-        told = left
+            report(f"{left:,} of {rows:,} vectors wait for the index of {collection}")
+            told, since = left, time.monotonic()
+        if state.get("state") == FAILED or time.monotonic() - since > STALLED_SECONDS:
+            stalled = f"{state.get('state')}, and {left:,} rows wait"
+            raise IndexUnavailable(f"{collection} to be indexed", stalled, "See the log of Milvus.")
         time.sleep(POLL_SECONDS)
-    client.load_collection(collection)
