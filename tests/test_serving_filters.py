@@ -1,5 +1,7 @@
 """Filters of a request: what they mean, what is refused, and never fewer items than there are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kserve import InferInput, InferRequest
 
+from souk.config import Columns
 from souk.errors import SoukError
 from souk.index.hnsw import HnswIndex, build
 from souk.ingest import cells
 from souk.readers.json_lines import json_batch
+from souk.serving.filters import Filters
 from souk.serving.protocol import tensors
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
@@ -197,3 +201,12 @@ def test_a_tensor_carries_filters():
     inputs = [InferInput("user_id", [2], "BYTES", ["a", "b"]), InferInput("filter", [2], "BYTES", texts)]
     first, second = tensors.instances_of(InferRequest("souk", inputs))
     assert first["filter"] == {"price": {"max": 9}} and "filter" not in second
+
+
+@pytest.mark.parametrize("column", ["category", "genre"])
+def test_a_class_of_ones_own_finds_by_a_word_what_a_filter_does(column):
+    spec = replace(SPEC, columns=Columns(items={"category": "path", "genre": "categorical"}))
+    items = {"item_category": [["a", "a/b"], ["a"]], "item_genre": ["a / b", "a/b"]}
+    filters = Filters.of(items, 2, spec)
+    wanted = RequestParser(spec, 20, 200).parse({"user_id": "ann", "filter": {column: "a / b"}}, NOW).filter
+    assert filters.having(column, "a / b").tolist() == filters.mask(wanted).tolist() == [True, False]

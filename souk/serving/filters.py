@@ -39,6 +39,10 @@ def filterable(spec: FeatureSpec) -> dict[str, Feature]:
     return {f.source: f for f in spec.of(Entity.ITEM) if f.role in (Role.CATEGORY, Role.BAG, Role.NUMBER)}
 
 
+def _paths(spec: FeatureSpec) -> frozenset[str]:
+    return frozenset(name for name, kind in spec.columns.items.items() if kind is Kind.PATH)
+
+
 class FilterParser:
     """Turns JSON values into filters.
 
@@ -49,7 +53,7 @@ class FilterParser:
 
     def __init__(self, spec: FeatureSpec, text: Callable[[str, Any], str], number: Callable[[str, Any], float]) -> None:
         self._columns = filterable(spec)
-        self._paths = {name for name, kind in spec.columns.items.items() if kind is Kind.PATH}
+        self._paths = _paths(spec)
         self._text, self._number = text, number
 
     def parse(self, path: str, value: Any) -> Filter:
@@ -149,6 +153,7 @@ class Filters:
         features: by column.
         numbers: `[items]` float32 by column, NaN where an item has none.
         words: by column.
+        paths: the columns whose words are paths.
     """
 
     def __init__(
@@ -157,15 +162,17 @@ class Filters:
         features: Mapping[str, Feature],
         numbers: Mapping[str, np.ndarray],
         words: Mapping[str, _Words],
+        paths: frozenset[str],
     ) -> None:
         self._size, self._features, self._numbers, self._words = size, features, numbers, words
+        self._paths = paths
         evaluated = partial(_evaluated, size, numbers, words)  # no method: a cycle would keep old arrays for long
         self._mask = lru_cache(min(256, max(4, CACHED_BYTES // max(1, size))))(evaluated)
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any]], size: int, spec: FeatureSpec) -> Filters:
         """From columns of the item table, by the names of their features."""
-        empty = cls(0, filterable(spec), {}, {})
+        empty = cls(0, filterable(spec), {}, {}, _paths(spec))
         return empty._with(columns, range(size), size)
 
     def with_items(self, rows: Sequence[Mapping[str, Any]], where: Sequence[int], size: int) -> Filters:
@@ -183,7 +190,7 @@ class Filters:
         another column."""
         if column not in self._words:
             return nobody(self._size)
-        return self._mask((Condition(column, frozenset([_prefix(word) if "/" in word else word])),))
+        return self._mask((Condition(column, frozenset([_prefix(word) if column in self._paths else word])),))
 
     def places(self, column: str, word: str) -> np.ndarray:
         """`[n]` int32: the items that have a word of a categorical or list column; none where there is no such column.
@@ -211,7 +218,9 @@ class Filters:
             for own, before in ((numbers, self._numbers), (words, self._words))
             for n, now in own.items()
         ]
-        return Filters(size, self._features, numbers, words) if size != self._size or any(changed) else self
+        if size == self._size and not any(changed):
+            return self
+        return Filters(size, self._features, numbers, words, self._paths)
 
     def _numbers_with(self, name: str, where: Sequence[int], values: Sequence[Any], size: int) -> np.ndarray:
         old, places = self._numbers.get(name), list(where)
