@@ -127,5 +127,5 @@ def test_rows_are_parsed_beside_the_event_loop(module, route, monkeypatch):
         releases=SimpleNamespace(upsert=None), metrics=None, **given
     )
     with pytest.raises(InvalidInput, match="a JSON body"):
-        asyncio.run(getattr(made, route)(SimpleNamespace(body=AsyncMock(return_value=b"{"))))
+        asyncio.run(getattr(made, route)(SimpleNamespace(body=AsyncMock(return_value=b"{"), headers={})))
     assert len(where) == 1 and where[0] is not threading.current_thread()

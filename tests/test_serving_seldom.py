@@ -58,7 +58,7 @@ def test_calls_that_a_full_disk_refuses_are_a_line(caplog):
         raise OSError(28, "No space left on device")
 
     async def calls():
-        call = SimpleNamespace(body=body)
+        call = SimpleNamespace(body=body, headers={})
         return [(await take(call)).status_code for take in (events.take, items.upsert) for _ in range(5)]
 
     async def body():

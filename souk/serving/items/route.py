@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +17,9 @@ from souk.errors import SoukError, of_disk, unknown
 from souk.serving.beside import Ended
 from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.items.outcomes import Outcome
+from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
+from souk.serving.model import timeout_of
 from souk.serving.releases import Releases
 from souk.serving.room import Room
 from souk.serving.seldom import Seldom
@@ -46,10 +50,14 @@ class ItemsRoute:
         app.include_router(router)
 
     async def upsert(self, request: Request) -> ORJSONResponse:
-        """200 with what was accepted and what was refused, 400 for a body that is no batch, 429 where too many wait,
-        503 from a full disk."""
+        """200 with what was accepted and what was refused, 400 for a body that is no batch, 429 where too many wait, or
+        for longer than this one can, 503 from a full disk."""
+        began = time.monotonic()
         try:
-            outcome = await self.room.run(self._upserted, await request.body())
+            timeout = timeout_of(request.headers)
+            until = began + timeout / 1000 if timeout else math.inf
+            body = await request.body()
+            outcome = await self.room.run(self._upserted, body, until, left=until - time.monotonic())
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         except RecursionError as error:
@@ -63,7 +71,9 @@ class ItemsRoute:
         release = self._releases.now.bundle.name
         return ORJSONResponse({**asdict(outcome), "release": release})
 
-    def _upserted(self, body: bytes) -> Outcome:
+    def _upserted(self, body: bytes, until: float) -> Outcome:
+        if (late := time.monotonic() - until) > 0:  # nobody waits for it, and its caller may have sent it again
+            raise Overloaded(late)
         return self._releases.upsert(rows_of(body))
 
 

@@ -42,7 +42,7 @@ CALLS = (
     ("/v1/models/souk:predict", "predict", "Slates for users, sessions, or items", "Predict", True, ()),
     ("/v1/models/souk:explain", "explain", "Why an item has its score", "Explain", True, ("503",)),
     ("/v2/models/souk/infer", "infer", "Slates as tensors (Open Inference Protocol)", "Infer", True, ()),
-    ("/v1/items:upsert", "upsertItems", "Items for the running server", "Items", False, ("503",)),
+    ("/v1/items:upsert", "upsertItems", "Items for the running server", "Items", True, ("503",)),
     ("/v1/events", "sendEvents", "What users do", "Events", False, ("503",)),
 )  # path, operation, summary, name of its schemas, whether a header may say its timeout, what else it may answer
 LOOKS = (
