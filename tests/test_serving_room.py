@@ -52,6 +52,29 @@ def test_a_system_without_room_for_a_thread_fills_no_room(monkeypatch):
     assert together(room.run(lambda: 1)) == [1] == together(room.run(lambda: 1))
 
 
+def test_a_first_call_that_waited_for_a_start_sends_nobody_away_who_has_time_for_the_others():
+    now, held = [0.0], threading.Event()
+    room = Room("explain", 16, lambda: now[0])
+
+    def takes(seconds):
+        now[0] += seconds
+
+    async def scene():
+        for seconds in (20.0, 0.2, 0.4):
+            await room.run(takes, seconds)
+        inside = asyncio.create_task(room.run(held.wait, 60))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as told:
+            await room.run(takes, 0.2, left=0.29)
+        assert told.value.seconds == pytest.approx(0.3)
+        waiting = asyncio.create_task(room.run(takes, 0.2, left=0.31))
+        await asyncio.sleep(0)
+        held.set()
+        await asyncio.gather(inside, waiting)
+
+    asyncio.run(scene())
+
+
 def test_a_caller_who_goes_away_keeps_the_place_until_his_turn_is_over():
     held, room = threading.Event(), Room("items", 2)
 
@@ -82,7 +105,8 @@ def test_who_has_less_time_than_those_before_take_is_sent_away_and_never_from_an
         now[0] += 4.0
 
     async def scene():
-        await room.run(slow)
+        for _ in range(2):
+            await room.run(slow)
         await room.run(lambda: None, left=0.1)
         cost = room._cost
         inside = [asyncio.create_task(room.run(held.wait, 60, left=0.1)) for _ in range(1)]

@@ -6,14 +6,15 @@ import asyncio
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from souk.serving.cost import LEARNED
 from souk.serving.line import Overloaded
 
 T = TypeVar("T")
+LATELY = 10  # calls, whose mean without the longest says what one takes: that may have waited for a process to start
 
 
 class Room:
@@ -29,6 +30,7 @@ class Room:
         self.name, self._most, self._clock = name, most, clock
         self._lock = threading.Lock()
         self._inside, self._cost = 0, 0.0
+        self._lately = deque[float](maxlen=LATELY)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._thread.submit(int)  # starts it, so that no later call fails where the system has no room for a thread
 
@@ -65,7 +67,9 @@ class Room:
         finally:
             took = self._clock() - began
             with self._lock:
-                self._cost += LEARNED * (took - self._cost) if self._cost else took
+                self._lately.append(took)
+                usual = sorted(self._lately)[:-1] or [took]
+                self._cost = sum(usual) / len(usual)
 
     def _left(self, _: Future[T]) -> None:
         with self._lock:
