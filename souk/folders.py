@@ -104,12 +104,15 @@ def _beside(place: Path) -> tuple[Path, Path]:
 
 
 def _tidy(place: Path) -> None:
-    """Deletes what is beside `place`; where nothing has come in the place of the old content, that goes back."""
+    """Deletes what is beside `place`; where nothing has come in the place of the old content, that goes back.
+
+    The old one is renamed before it is deleted: one that is there under its name is whole.
+    """
     fresh, old = _beside(place)
-    if os.path.lexists(old) and not os.path.lexists(place):
-        os.replace(old, place)
     remove(fresh)
-    remove(old)
+    if os.path.lexists(old):
+        os.replace(old, fresh if os.path.lexists(place) else place)
+        remove(fresh)
 
 
 def untouched(folder: Path, since: float) -> list[Path]:

@@ -138,3 +138,23 @@ def test_an_old_folder_whose_place_is_taken_is_cleared(tmp_path):
     clear(tmp_path)
     assert (place / "a").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".report.lock", "report"]
+
+
+def test_what_is_being_deleted_never_comes_back(tmp_path, monkeypatch):
+    """Killed while it deletes the old content, of which half is gone: a release that is pruned then stays away."""
+    place = tmp_path / "report"
+    filled(place, "old")
+
+    def killed(folder):
+        if folder.is_dir():
+            (folder / "a").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("souk.folders.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        filled(place, "new")
+    monkeypatch.undo()
+    assert (place / "a").read_text() == "new"
+    shutil.rmtree(place)
+    clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".report.lock"]

@@ -105,14 +105,16 @@ def test_names_that_are_no_columns_make_none() -> None:
         patch.setattr("souk.ingest.live.json_batch", seen)
         _, refused = CHECK.check([*rows, {"item_id": "8", "colour": "blue"}], {"8"})
     assert sorted(refused) == list(range(1_000)) and "Expected a column of items" in refused[0]
-    assert read == [["item_id", "colour"]]
+    assert read == [["item_id", "colour"]], "of the last row alone"
 
 
 @pytest.mark.parametrize("entries", ["[" + "1," * 10_000 + "]", ["a"] * 10_001])
 def test_a_list_is_as_long_as_can_be_checked_beside_requests(entries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ast.literal_eval", None)  # which would hold up every thread for as long as the text is
+    read: list[Any] = []
+    monkeypatch.setattr("ast.literal_eval", read.append)  # which holds up every thread for as long as the text is
     _, refused = CHECK.check([{"item_id": "7", "tags": entries}], {"7"})
     [why] = refused.values()
+    assert not read
     assert why.startswith("Expected tags of at most 10,000 entries, or characters where it is a text. Received: ")
 
 

@@ -50,6 +50,7 @@ def config_of(path: str, skip: str) -> Any:
         ('{test: ["TRUE", ""]}', "bd"),
         ("{test: [false]}", "ace"),
         ("{stars: 0.0}", "bce"),
+        ("{stars: [0, 5]}", "bc"),
         ("{stars: [4.5, 5.0]}", "acd"),
     ],
 )

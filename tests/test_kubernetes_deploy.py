@@ -203,8 +203,10 @@ def test_a_release_that_is_rolled_back_while_the_step_waits_does_not_become_curr
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_another_run_deployed_meanwhile_stays_current(cluster, releases, config, tmp_path, monkeypatch, late):
-    """Before the step asks the cluster for anything, or while it waits for it."""
+def test_what_another_run_deployed_stays_current_unless_the_cluster_has_changed(
+    cluster, releases, config, tmp_path, monkeypatch, late
+):
+    """Before the step asks the cluster for anything; `late`, while it waits: the pointer follows the requests."""
     monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
     monkeypatch.setattr("souk.steps.deploy._fill_store", lambda *_: 0)
     workspace, (first, second) = releases
@@ -220,5 +222,5 @@ def test_what_another_run_deployed_meanwhile_stays_current(cluster, releases, co
     again = shutil.copytree(workspace.releases / second, tmp_path / "again")
     made = read_manifest(again)
     write_manifest(again, second, made["content"], made["lineage"] | {"replaces": "", "parent": ""})
-    assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == 0
-    assert (workspace.current_release(), len(asked)) == (first, int(late))
+    assert deploy(step_config(), str(workspace.root), str(again), "none", "none")["changed"] == late
+    assert (workspace.current_release(), len(asked)) == (second if late else first, int(late))

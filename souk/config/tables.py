@@ -81,9 +81,10 @@ def _has_truth(value: Any) -> bool:
 
 
 def _cells(value: Any) -> list[str]:
-    """What cells have where YAML has `value`: 0.0 is "0" in JSON and Parquet, and "0.0" in many a CSV."""
-    whole = isinstance(value, float) and value.is_integer()
-    return ["" if value is None else str(value), *([str(int(value))] if whole else [])]
+    """What cells have where YAML has `value`: 0 and 0.0 are "0" in JSON and Parquet, and "0.0" in many a CSV."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+    ways = (str(value), str(int(value)), f"{int(value)}.0") if whole else ("" if value is None else str(value),)
+    return [*dict.fromkeys(ways)]
 
 
 class Source(Section):

@@ -17,6 +17,7 @@ from souk.values import cell_text
 
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
+WIDEST = 1e30  # of the end of a range
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
 # What to say of a body that cannot be quoted, for Python's recursion.
 TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field holds more than lists of objects."))
@@ -100,11 +101,16 @@ def moment(path: str, value: Any) -> int:
     return value
 
 
-def number(path: str, value: Any) -> float:
+def number(path: str, value: Any, most: float = LARGEST) -> float:
     """A number whose square float32 can hold; NaN is one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= LARGEST:
-        raise SoukError(f"{path} to be a number", shown(value))
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= most:
+        raise SoukError(f"{path} to be a number within ±{most:g}", shown(value))
     return float(value)
+
+
+def range_end(path: str, value: Any) -> float:
+    """An end of a range, which no model reads."""
+    return number(path, value, WIDEST)
 
 
 def _mapped(text: str, types: Mapping[str, str]) -> str:

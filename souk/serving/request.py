@@ -27,6 +27,7 @@ from souk.serving.fields import (
     mapping,
     moment,
     number,
+    range_end,
     shown,
 )
 from souk.serving.filters import Filter, FilterParser
@@ -144,7 +145,7 @@ class RequestParser:
             "timeout_ms": lambda path, value: integer(path, value, 1, MAX_TIMEOUT_MS),
             "exclude": lambda path, value: frozenset(identifiers(path, value, MAX_EXCLUDE)),
             "candidates": lambda path, value: chosen(path, value, MAX_CANDIDATES),
-            "filter": FilterParser(spec, identifier, number).parse,
+            "filter": FilterParser(spec, identifier, range_end).parse,
             "context": mapping,
             "profile": mapping,
             "events": lambda path, value: listed(path, value, MAX_EVENTS),

@@ -76,9 +76,11 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     told = {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
     judged = _judged(manifest["lineage"])
     why = kept_back(place, name, judged)
-    if not why and cluster and not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
-        report(f"current stays {before}; `souk deploy --config FILE --release {name}` gives {name} all requests")
-        return told
+    if not why and cluster:
+        if not roll_out(cluster, settings.rollout, name, settings.rollout.canary_percent):
+            report(f"current stays {before}; `souk deploy --config FILE --release {name}` gives {name} all requests")
+            return told
+        judged = None  # it has all requests by now: whatever the pointer came to meanwhile, it follows them
     if why := why or promote(place, name, judged):
         again = f"souk deploy --config FILE --release {name}" if cluster else f"souk rollback {name}"
         report(f"{why}: current is {place.current_release()}; `{again}` makes {name} current all the same")

@@ -21,14 +21,15 @@ seccompProfile:
 {{- end -}}
 
 {{/* A process that stands still for a minute is started anew; readiness alone would leave it without calls for good. No
-store is asked for it: one that is away is no reason. The port answers once the release is read, which may take long. */}}
+store is asked for it: one that is away is no reason. The port answers once the release is read, four hours at most: the
+index of a large catalogue is built before. */}}
 {{- define "souk.alive" -}}
 startupProbe:
   httpGet:
     path: /v2/health/live
     port: 8080
   periodSeconds: 5
-  failureThreshold: 720
+  failureThreshold: 2880
 livenessProbe:
   httpGet:
     path: /v2/health/live

@@ -22,7 +22,7 @@ ABOUT = (
 TIMEOUT: Schema = {
     "name": "x-souk-timeout-ms",
     "in": "header",
-    "description": "How long the answer may take, for instances that do not say.",
+    "description": "How long the answer may take, for instances that do not say; rows of items are not taken later.",
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS},
 }
 EXAMPLES: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from souk.ingest import checks
 from souk.schema import TABLES, EventType, Kind
-from souk.serving.fields import END_OF_TIME, ID_LENGTH
+from souk.serving.fields import END_OF_TIME, ID_LENGTH, WIDEST
 from souk.serving.filters import MAX_VALUES, filterable
 from souk.serving.protocol.tensors import INPUTS, OUTPUTS
 from souk.serving.request import (
@@ -55,7 +55,7 @@ def optional(schema: Schema) -> Schema:
 
 def identifier(said: str = "") -> Schema:
     """The id of a user, an item or an event."""
-    made: Schema = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH}
+    made: Schema = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "pattern": r"\S"}  # it is trimmed
     return made | ({"description": said} if said else {})
 
 
@@ -65,9 +65,9 @@ def whole(least: int, most: int, said: str = "") -> Schema:
     return made | ({"description": said} if said else {})
 
 
-def number(said: str = "") -> Schema:
-    """A number that float32 can hold."""
-    made: Schema = {"type": "number", "exclusiveMinimum": -checks.LARGEST, "exclusiveMaximum": checks.LARGEST}
+def number(said: str = "", most: float = checks.LARGEST) -> Schema:
+    """A number whose square float32 can hold, or `most`."""
+    made: Schema = {"type": "number", "exclusiveMinimum": -most, "exclusiveMaximum": most}
     return made | ({"description": said} if said else {})
 
 
@@ -132,7 +132,7 @@ def conditions(spec: FeatureSpec) -> Schema:
     """What a request may ask of the columns of items."""
     word: Schema = {"anyOf": [identifier(), {"type": "boolean"}]}
     words = {"anyOf": [*word["anyOf"], several(word, MAX_VALUES, 1)]}
-    bounds = fields({"min": optional(number()), "max": optional(number())})
+    bounds = fields({name: optional(number(most=WIDEST)) for name in ("min", "max")})
     columns = filterable(spec).items()
     properties = {name: optional(bounds if f.role is Role.NUMBER else words) for name, f in sorted(columns)}
     return fields(properties, said="Conditions on declared columns of items, all of which hold.")
