@@ -12,7 +12,7 @@ from kserve.errors import InvalidInput
 from souk.serving.events import route as events_route
 from souk.serving.items import route as items_route
 from souk.serving.line import Overloaded
-from souk.serving.room import Room
+from souk.serving.room import LATELY, Room
 
 
 def together(*calls):
@@ -75,6 +75,50 @@ def test_a_first_call_that_waited_for_a_start_sends_nobody_away_who_has_time_for
     asyncio.run(scene())
 
 
+def test_a_first_call_alone_sends_nobody_away():
+    now, held = [0.0], threading.Event()
+    room = Room("explain", 16, lambda: now[0])
+
+    async def scene():
+        await room.run(lambda: now.append(now.pop() + 20.0))
+        inside = [asyncio.create_task(room.run(held.wait, 60, left=5.0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert room.waiting == 3
+        held.set()
+        return await asyncio.gather(*inside)
+
+    assert asyncio.run(scene()) == [True] * 3
+
+
+def test_calls_whose_time_was_over_say_nothing_of_what_a_call_takes():
+    now, held = [0.0], threading.Event()
+    room = Room("items", 16, lambda: now[0])
+
+    def slow():
+        now[0] += 4.0
+
+    def over():
+        raise Overloaded(1.0)
+
+    def wrong():
+        slow()
+        raise ValueError
+
+    async def scene():
+        for call in (slow, wrong, *[over] * LATELY):
+            with contextlib.suppress(Overloaded, ValueError):
+                await room.run(call)
+        inside = asyncio.create_task(room.run(held.wait, 60))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as told:
+            await room.run(slow, left=3.9)
+        held.set()
+        await inside
+        return told.value.seconds
+
+    assert asyncio.run(scene()) == 4.0, "what failed after work says it, too"
+
+
 def test_a_caller_who_goes_away_keeps_the_place_until_his_turn_is_over():
     held, room = threading.Event(), Room("items", 2)
 
@@ -108,7 +152,7 @@ def test_who_has_less_time_than_those_before_take_is_sent_away_and_never_from_an
         for _ in range(2):
             await room.run(slow)
         await room.run(lambda: None, left=0.1)
-        cost = room._cost
+        cost = 2.0
         inside = [asyncio.create_task(room.run(held.wait, 60, left=0.1)) for _ in range(1)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded) as told:
@@ -130,7 +174,8 @@ def test_who_is_sent_away_is_told_when_to_come_by_what_calls_take():
         now[0] += 4.0
 
     async def scene():
-        await room.run(slow)
+        for _ in range(2):
+            await room.run(slow)
         inside = [asyncio.create_task(room.run(held.wait, 60)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded) as told:

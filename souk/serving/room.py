@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from souk.serving.line import Overloaded
 
 T = TypeVar("T")
-LATELY = 10  # calls, whose mean without the longest says what one takes: that may have waited for a process to start
+LATELY = 10  # calls, whose mean without the longest says what one takes: that, or the only one, may wait for a start
 
 
 class Room:
@@ -29,8 +29,7 @@ class Room:
     def __init__(self, name: str, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.name, self._most, self._clock = name, most, clock
         self._lock = threading.Lock()
-        self._inside, self._cost = 0, 0.0
-        self._lately = deque[float](maxlen=LATELY)
+        self._inside, self._lately = 0, deque[float](maxlen=LATELY)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._thread.submit(int)  # starts it, so that no later call fails where the system has no room for a thread
 
@@ -52,7 +51,8 @@ class Room:
             Overloaded: the room is full, or, by what calls took lately, those inside take longer than that.
         """
         with self._lock:
-            before = self._inside * self._cost
+            usual = sorted(self._lately)[:-1] or [0.0]
+            before = self._inside * sum(usual) / len(usual)
             if self._inside >= self._most or (self._inside and before > left):
                 raise Overloaded(before)
             self._inside += 1
@@ -61,15 +61,16 @@ class Room:
         return await asyncio.wrap_future(future)
 
     def _timed(self, function: Callable[..., T], *args: Any) -> T:
-        began = self._clock()
+        began, done = self._clock(), True
         try:
             return function(*args)
+        except Overloaded:  # its time was over, and nothing was done
+            done = False
+            raise
         finally:
-            took = self._clock() - began
-            with self._lock:
-                self._lately.append(took)
-                usual = sorted(self._lately)[:-1] or [took]
-                self._cost = sum(usual) / len(usual)
+            if done:
+                with self._lock:
+                    self._lately.append(self._clock() - began)
 
     def _left(self, _: Future[T]) -> None:
         with self._lock:
