@@ -207,11 +207,11 @@ def test_the_pointer_moves_between_two_arms_and_nothing_is_read_again(workspace,
     assert read == [first, "shop-2"]
 
 
-def test_experiments_rest_while_a_release_is_read_for_them(workspace, monkeypatch):
+def test_an_experiment_rests_until_a_look_has_read_a_release_for_it_and_the_others_go_on(workspace, monkeypatch):
     made, answering, ready = [], [], Reader.ready
 
     def slow(reader, folder):
-        answering.extend((folder.name, a.now.main.bundle.folder.name, len(a.now.plan.experiments)) for a in made)
+        answering.extend((folder.name, a.now.main.bundle.folder.name, a.resting) for a in made)
         return ready(reader, folder)
 
     monkeypatch.setattr(Reader, "ready", slow)
@@ -220,8 +220,11 @@ def test_experiments_rest_while_a_release_is_read_for_them(workspace, monkeypatc
     arms._let_go()
     beside(workspace, "shop-4")
     point(workspace, "shop-4")
-    assert arms._releases.look()
-    assert answering[1:] == [("shop-2", "shop-4", 0)] and len(arms.now.plan.experiments) == 3
+    assert arms._releases.look() and [name for name, *_ in answering] == ["shop-4"], "no release waits for an arm's"
+    (slate,) = arms.recommend([ask(of(next="other"))])
+    assert (slate.release, slate.arm) == ("shop-4", "weight=control")
+    assert arms.look() and answering[1:] == [("shop-2", "shop-4", ["next"])] and arms.resting == []
+    assert (arms.taken, arms.refused) == (2, 0)
 
 
 def test_a_rollback_waits_for_no_reading_of_an_arm(workspace, monkeypatch):

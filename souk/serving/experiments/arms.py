@@ -16,7 +16,7 @@ from souk.errors import SoukError
 from souk.serving.budget import by_turns
 from souk.serving.experiments.bound import Bound
 from souk.serving.experiments.counts import ArmCounts
-from souk.serving.experiments.rules import apart, rules_of
+from souk.serving.experiments.rules import apart, rules_of, within
 from souk.serving.reading import Unwanted, read_while
 from souk.serving.recommender import Recommender
 from souk.serving.releases import POLITE, Ready, Releases, Served, often, why
@@ -136,14 +136,15 @@ class Arms:
     def follow_release(self, served: Served) -> None:
         """Another release answers: binds the experiments to it, or lets them rest.
 
-        They rest, too, while a release is read for them: the one before takes no items any more.
+        One with an arm of a release that is not in memory rests until the next look has read it: here the next release
+        would wait for that.
         """
         with self._binding:
-            there = {served.bundle.name, self.now.main.bundle.name, *self.now.beside}
-            if not there.issuperset(self._wanted.releases):
-                self._bound(Bound(Experiments(), served, self.now.beside))
+            plan = within(self._wanted, {served.bundle.name, self.now.main.bundle.name, *self.now.beside})
+            if len(plan.experiments) < len(self._wanted.experiments):
+                self._seen = None
             try:
-                self._bind(self._wanted, served)
+                self._bind(plan, served)
             except Exception as error:
                 self.refused += 1
                 self._retries.failed(error)
@@ -217,14 +218,10 @@ class Arms:
         before = [bound.plan for bound in self._bounds if bound.has(served)]  # of requests that are on their way too
         served.live.vary({key: rules for each in (*before, plan) for key, rules in rules_of(each, served).items()})
 
-    def _bound(self, bound: Bound) -> Bound:
-        """Moves the reference; gives the one before."""
+    def _move(self, bound: Bound) -> None:
+        """Moves the reference, and lets go of the releases that are not beside any more."""
         self._bounds.add(bound)
         before, self.now = self.now, bound
-        return before
-
-    def _move(self, bound: Bound) -> None:
-        before = self._bound(bound)
         self._releases.beside = tuple(bound.beside.values())
         self._retired.extend(served for name, served in before.beside.items() if bound.beside.get(name) is not served)
 

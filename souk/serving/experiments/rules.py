@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from typing import TypeVar
 
 from souk.config import Rerank
@@ -22,6 +23,12 @@ def apart(plan: Experiments, main: Served) -> Experiments:
     if resting:
         logger.warning("experiments rest while %s, which an arm has, is the current one: %s", name, ", ".join(resting))
     return plan.model_copy(update={"experiments": {of: e for of, e in plan.experiments.items() if of not in resting}})
+
+
+def within(plan: Experiments, names: Set[str]) -> Experiments:
+    """The experiments whose arms name no releases but these."""
+    named = {of: {arm.release for arm in each.arms.values()} - {""} for of, each in plan.experiments.items()}
+    return plan.model_copy(update={"experiments": {of: e for of, e in plan.experiments.items() if named[of] <= names}})
 
 
 def key_of(arm: Arm) -> str:
