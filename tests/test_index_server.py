@@ -77,7 +77,7 @@ def test_the_graph_is_whole_before_it_is_searched(real, monkeypatch):
         assert (state["index_type"], state["indexed_rows"], state["pending_index_rows"]) == ("HNSW", ROWS, 0)
         loaded = index._client.list_loaded_segments("items_graph")
         assert loaded and {segment.index_name for segment in loaded} == {"vector"}
-    told = [text for text in said if " wait for the index of " not in text]
+    told = [text for text in said if " wait " not in text]
     assert told[-1].startswith(f"{ROWS:,} of {ROWS:,} vectors in building_items_graph_")
 
 

@@ -20,8 +20,9 @@ INSERT_ROWS = 5_000
 LITE_STARTS = 3
 LOAD_TIMEOUT = 30.0  # seconds
 POLL_SECONDS = 0.5
-STALLED_SECONDS = 1800.0  # without another row in the index: a gigabyte of vectors is put into its graph at once
-FINISHED, FAILED = "Finished", "Failed"
+CALL_TIMEOUT = 600.0  # seconds; for as long a call is repeated, too, where the server is away
+STALLED_SECONDS = 1800.0  # without more that is indexed or loaded: a gigabyte is put into its graph at once
+DONE, OVER = {"Finished", "Loaded"}, {"Failed", "NotLoad", "NotExist"}
 LINKS = {"M": 32, "efConstruction": 256}  # of HNSW
 VECTOR = "vector"
 Report = Callable[[str], None]
@@ -64,7 +65,7 @@ def fill(
 
     Raises:
         MilvusException: of the server.
-        IndexUnavailable: it does not go on with the index.
+        IndexUnavailable: it does not go on with the index, or with loading it.
     """
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("position", DataType.INT64, is_primary=True)
@@ -76,30 +77,44 @@ def fill(
         rows = [{"position": p, "available": bool(available[p]), "vector": vectors[p]} for p in range(start, stop)]
         client.insert(collection, rows)
         report(f"{stop:,} of {len(vectors):,} vectors in {collection}")
-    client.flush(collection, timeout=STALLED_SECONDS)
+    client.flush(collection, timeout=CALL_TIMEOUT)
     index = client.prepare_index_params()
     index.add_index(VECTOR, index_type=index_type, metric_type="IP", params=LINKS if index_type == "HNSW" else {})
-    client.create_index(collection, index, sync=False)  # what waits there waits for ever, and says nothing
-    _wait_for_index(client, collection, len(vectors), report)
-    client.load_collection(collection, timeout=STALLED_SECONDS)
+
+    def indexed() -> tuple[str, int]:
+        found = client.describe_index(collection, VECTOR)
+        return found.get("state", "Finished"), int(found.get("pending_index_rows", 0))
+
+    def loaded() -> tuple[str, int]:
+        found = client.get_load_state(collection)
+        return found["state"].name, 100 - int(found.get("progress", 100))
+
+    # What waits within these two calls says nothing, and not when it stands still.
+    client.create_index(collection, index, sync=False)
+    _wait(indexed, f"of {len(vectors):,} vectors wait for the index of {collection}", report)
+    client.load_collection(collection, timeout=CALL_TIMEOUT, _async=True)
+    _wait(loaded, f"% of {collection} wait to be loaded", report)
 
 
-def _wait_for_index(client: Any, collection: str, rows: int, report: Report) -> None:
-    """Waits for an index for as long as more and more rows are in it.
+def _wait(asked: Callable[[], tuple[str, int]], words: str, report: Report) -> None:
+    """Waits for what the server does for as long as it comes on.
+
+    Args:
+        asked: gives the state of that, and how much is left.
+        words: of what so much is left.
+        report: is told so.
 
     Raises:
-        IndexUnavailable: it failed, or there is no more of it than STALLED_SECONDS ago.
+        IndexUnavailable: it failed, or as much is left as STALLED_SECONDS ago.
     """
     told, since = -1, time.monotonic()
     while True:
-        state = client.describe_index(collection, VECTOR)
-        left = int(state.get("pending_index_rows", 0))
-        if not left and state.get("state", FINISHED) == FINISHED:
+        state, left = asked()
+        if not left and state in DONE:
             return
         if left != told:
-            report(f"{left:,} of {rows:,} vectors wait for the index of {collection}")
+            report(f"{left:,} {words}")
             told, since = left, time.monotonic()
-        if state.get("state") == FAILED or time.monotonic() - since > STALLED_SECONDS:
-            stalled = f"{state.get('state')}, and {left:,} rows wait"
-            raise IndexUnavailable(f"{collection} to be indexed", stalled, "See the log of Milvus.")
+        if state in OVER or time.monotonic() - since > STALLED_SECONDS:
+            raise IndexUnavailable("Milvus to go on", f"{state}: {left:,} {words}", "See the log of Milvus.")
         time.sleep(POLL_SECONDS)
