@@ -82,7 +82,7 @@ def test_who_waited_for_so_long_is_told_and_one_who_waits_behind_is_not_computed
 
 
 def test_who_cannot_wait_for_those_inside_is_sent_away_at_once(model):
-    model.explaining._cost = 5.0  # as calls took lately
+    model.explaining._lately.extend([5.0, 5.0])
 
     async def scene():
         first = asyncio.create_task(asked(model, ANN))
