@@ -84,6 +84,7 @@ auto.create.topics.enable=true
         Woken up, it would have given itself up as its own controller, and may take minutes until it is one again.
         """
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # a busy machine stops it only after a while
         try:
             yield
         finally:

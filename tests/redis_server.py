@@ -56,6 +56,7 @@ class RedisServer:
         """It neither answers nor refuses meanwhile."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # a busy machine stops it only after a while
         try:
             yield
         finally:

@@ -48,6 +48,7 @@ class S3Server:
     def frozen(self) -> Iterator[None]:
         """It neither answers nor refuses meanwhile."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # a busy machine stops it only after a while
         try:
             yield
         finally:

@@ -189,6 +189,7 @@ def test_a_hung_or_killed_server_costs_the_timeout_at_most(tmp_path):
     with milvus_server(tmp_path / "server.db") as (uri, server):
         index = open_or_build(uri, "items_test", vectors, available)
         server.send_signal(signal.SIGSTOP)
+        os.waitpid(server.pid, os.WUNTRACED)  # a busy machine stops it only after a while
         with pytest.raises(IndexUnavailable, match="Deadline"):
             index.search(vectors[:1], 1, timeout=0.2)
         server.send_signal(signal.SIGCONT)
