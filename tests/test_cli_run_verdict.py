@@ -138,6 +138,16 @@ def test_no_margin_is_told_where_none_would_have_passed(
     assert "evaluate.margin" not in capsys.readouterr().out
 
 
+def beside_the_current_one(folder: Path) -> Workspace:
+    """A workspace with `small-new`, while `small-old` is current."""
+    workspace = Workspace(folder / "workspace")
+    for name in ("small-old", "small-new"):
+        (workspace.releases / name).mkdir(parents=True)
+        write_manifest(workspace.releases / name, name, {}, {})
+    point(workspace, "small-old")
+    return workspace
+
+
 @pytest.mark.parametrize(
     ("rollout", "refused", "told"),
     [
@@ -159,11 +169,7 @@ def test_no_margin_is_told_where_none_would_have_passed(
 def test_a_release_that_is_not_current_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rollout: dict[str, object], refused: bool, told: str
 ) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    for name in ("small-old", "small-new"):
-        (workspace.releases / name).mkdir(parents=True)
-        write_manifest(workspace.releases / name, name, {}, {})
-    point(workspace, "small-old")
+    workspace = beside_the_current_one(tmp_path)
     if refused:
         refuse(workspace, "small-new")
     view = RunView(sys.stdout, sys.stderr)
@@ -187,11 +193,7 @@ def test_a_release_that_is_not_current_says_why(
 def test_a_release_that_was_not_compared_with_what_is_current_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], share: int, before: str
 ) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    for name in ("small-old", "small-new"):
-        (workspace.releases / name).mkdir(parents=True)
-        write_manifest(workspace.releases / name, name, {}, {})
-    point(workspace, "small-old")
+    workspace = beside_the_current_one(tmp_path)
     (tmp_path / "verdict.json").write_text(
         Verdict("promote", before, (Rule("refresh", True, {}, ""),), before).to_json(), "utf-8"
     )
