@@ -51,10 +51,9 @@ class Merged:
 
     def names(self) -> list[str]:
         """Of each candidate its sources, with + between them."""
-        named = {
-            int(bits): "+".join(n for s, n in enumerate(self.known) if bits >> s & 1) for bits in set(self.sources)
-        }
-        return [named[int(bits)] for bits in self.sources]
+        sources = self.sources.tolist()
+        named = {bits: "+".join(n for s, n in enumerate(self.known) if bits >> s & 1) for bits in set(sources)}
+        return [named[bits] for bits in sources]
 
 
 NOTHING = Merged(np.zeros(0, np.int64), np.zeros(0, np.int64))

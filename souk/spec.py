@@ -216,12 +216,12 @@ class FeatureSpec:
             for name, weight in given.items()
         }
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Names the spec: twelve hex digits. Releases carry it, and Feast views that of `of_states`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
-    @property
+    @cached_property
     def of_states(self) -> FeatureSpec:
         """Itself without what user states, events and requests do not depend on: releases that differ in it alone read
         and write the same states."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from souk.daily import COUNT_DAYS, counted
 from souk.declared import moment, user_features
@@ -27,10 +27,14 @@ from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec, positive
 from souk.values import clean
 
+NO_CONTEXT: Mapping[str, Any] = {}
 
-@dataclass(frozen=True)
-class Event:
-    """One event of a user's history. `timestamp` is UTC epoch milliseconds; `context` holds the declared columns."""
+
+class Event(NamedTuple):
+    """One event of a user's history. `timestamp` is UTC epoch milliseconds; `context` holds the declared columns.
+
+    A tuple, since a request makes a hundred: a frozen dataclass takes five times as long to make.
+    """
 
     item_id: str
     event_type: str
@@ -38,7 +42,7 @@ class Event:
     value: float = math.nan
     event_id: str = ""
     dwell_seconds: float = math.nan
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = NO_CONTEXT
 
     @property
     def order(self) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from souk.habits import Habit, Habits
 from souk.schema import Kind
 from souk.spec import FeatureSpec
-from souk.state import Event, UserState
+from souk.state import NO_CONTEXT, Event, UserState
 
 PROFILE = "profile_"
 # Column name to type. Lists of one prefix run in parallel.
@@ -97,12 +97,9 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
         _list(row, "event_value"),
         _list(row, "event_id"),
         _list(row, "event_dwell_seconds"),
-        contexts,
+        [json.loads(context) if context != "{}" else NO_CONTEXT for context in contexts],
     )
-    events = tuple(
-        Event(item, kind, time, value, event_id, dwell, json.loads(context) if context != "{}" else {})
-        for item, kind, time, value, event_id, dwell, context in zip(*columns, strict=True)
-    )
+    events = tuple(map(Event._make, zip(*columns, strict=True)))
     return UserState(
         user_id=row["user_id"],
         count=row["count"] or 0,

@@ -119,3 +119,16 @@ def test_rows_keep_the_strongest_and_come_back_from_disk(tmp_path):
         SparseRows.load(tmp_path / "rows.npz", 5)
     with pytest.raises(SoukError, match="numpy archive"):
         SparseRows.load(tmp_path / "nothing.npz", 5)
+
+
+@pytest.mark.parametrize("copied", [0, 10_000])
+@pytest.mark.parametrize("rows", [[], [2], [1, 3], [0, 2, 2, 1]])
+def test_entries_are_the_same_whether_rows_are_copied_or_looked_up(monkeypatch, copied, rows):
+    monkeypatch.setattr("souk.sources.rows.COPIED", copied)
+    own: list[list[int]] = [[4, 5], [], [0, 1, 3], []]
+    there = [item for items in own for item in items]
+    sparse = SparseRows(np.array([0, 2, 2, 5, 5]), np.array(there, np.int32), np.array(there, np.float32) / 10)
+    owner, items, weights = sparse.gather(np.array(rows, np.int64))
+    assert owner.tolist() == [place for place, row in enumerate(rows) for _ in own[row]]
+    assert items.tolist() == [item for row in rows for item in own[row]]
+    assert weights.tolist() == pytest.approx([item / 10 for row in rows for item in own[row]])

@@ -55,9 +55,12 @@ histories = st.lists(
         event_type=st.sampled_from(["rating", "purchase", "impression", "return"]),
         timestamp=st.integers(0, 60 * 24).map(lambda h: h * HOUR),
         value=st.one_of(st.just(math.nan), st.floats(0, 5)),
+        event_id=st.just(""),
+        dwell_seconds=st.just(math.nan),
+        context=st.just({}),
     ),
     max_size=40,
-).map(lambda events: [Event(**{**e.__dict__, "event_id": f"{i:03}"}) for i, e in enumerate(events)])
+).map(lambda events: [e._replace(event_id=f"{i:03}") for i, e in enumerate(events)])
 
 
 def same(left: object, right: object) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 
 from souk.errors import SoukError
 
+COPIED = 128  # entries a row from which on it is quicker to copy rows than to look up entries
+
 
 @dataclass(frozen=True)
 class SparseRows:
@@ -95,8 +97,14 @@ class SparseRows:
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The entries of `rows`: of each its index in `rows`, its item and its weight."""
-        place, owner = self.places(rows)
-        return owner, self.items[place], self.weights[place]
+        starts, ends = self.indptr[rows], self.indptr[rows + 1]
+        owner = np.repeat(np.arange(len(rows)), ends - starts)
+        if len(owner) <= COPIED * len(rows):
+            place, _ = self.places(rows)
+            return owner, self.items[place], self.weights[place]
+        parts = list(map(slice, starts.tolist(), ends.tolist()))
+        items, weights = (np.concatenate([values[part] for part in parts]) for values in (self.items, self.weights))
+        return owner, items, weights
 
     def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the entries of `rows` are, and of each its index in `rows`."""
