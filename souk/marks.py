@@ -1,17 +1,46 @@
-"""What users hid, and what they were shown lately: the parts of a state that no model reads.
+"""What users took and hid, and what they were shown lately: the parts of a state that no model reads.
 
-Both are the same in whatever order events come, and however often: an act counts by its item and time.
+All are the same in whatever order events come, and however often: an act counts by its item and time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from souk.config import Fatigue
+from souk.config import Fatigue, Repeat
+from souk.daily import COUNT_DAYS
 from souk.schema import DAY_MS
 
 HIDDEN = 1000  # items that a user's state keeps as hidden, those of the last hides
 SHOWN = 300  # showings that it keeps
+
+
+def taken_after(taken: Mapping[str, int], acts: Iterable[tuple[str, int]], repeat: Repeat) -> dict[str, int]:
+    """`UserState.engaged` after more acts that keep their items out.
+
+    Where that is for `repeat.days`, none is older than the last by COUNT_DAYS more, so that a query up to COUNT_DAYS
+    before the last still sees right.
+
+    Args:
+        taken: by item, the time of its act.
+        acts: items and times.
+        repeat: the rule.
+    """
+    if repeat.rule == "always":
+        return dict(taken)
+    found = dict(taken)
+    for item, time in acts:
+        found[item] = taken_at(found, item, time, repeat)
+    if repeat.rule == "never":
+        return found
+    oldest = max(found.values(), default=0) - (repeat.days + COUNT_DAYS) * DAY_MS
+    return {item: time for item, time in sorted(found.items()) if time > oldest}
+
+
+def taken_at(taken: Mapping[str, int], item: str, time: int, repeat: Repeat) -> int:
+    """What `UserState.engaged` says of an item after an act at `time` that keeps it out."""
+    chosen = min if repeat.rule == "never" else max
+    return chosen(taken.get(item, time), time)
 
 
 def hidden_after(hidden: Mapping[str, int], hides: Iterable[tuple[str, int]]) -> dict[str, int]:

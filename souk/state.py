@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from souk.daily import COUNT_DAYS, counted
 from souk.declared import moment, user_features
 from souk.habits import Habits, known_before, remember
-from souk.marks import hidden_after, shown_after
+from souk.marks import hidden_after, shown_after, taken_after
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec, positive
 from souk.values import clean
@@ -61,7 +61,7 @@ class UserState:
         habits: what the engagements among the others were with, by item.
         daily: history events by UTC day (days since the epoch), of the KEPT_DAYS days up to the last event.
         engaged: for the repeat rule, by item the time of an event that `keeps_out` it: the first where that is for
-            good, else the last; empty where the rule keeps nothing out.
+            good, else the last, as long as a query may ask; empty where the rule keeps nothing out.
         profile: the user's declared columns.
         hidden: time of the last hide by item; negative where that took it back.
         shown: times of the last showings by item, ascending; empty without `repeat.fatigue`.
@@ -184,17 +184,7 @@ def state_of(user_id: str, events: Iterable[Event], spec: FeatureSpec, profile: 
 
 def engaged_after(engaged: Mapping[str, int], events: Iterable[Event], spec: FeatureSpec) -> dict[str, int]:
     """`UserState.engaged` after more events, in any order."""
-    found = dict(engaged)
-    for event in events if spec.repeat.rule != "always" else ():
-        if keeps_out(event, spec):
-            found[event.item_id] = engaged_at(found, event, spec)
-    return found
-
-
-def engaged_at(engaged: Mapping[str, int], event: Event, spec: FeatureSpec) -> int:
-    """What `UserState.engaged` says of an event's item after it, where it `keeps_out` that."""
-    chosen = min if spec.repeat.rule == "never" else max
-    return chosen(engaged.get(event.item_id, event.timestamp), event.timestamp)
+    return taken_after(engaged, ((e.item_id, e.timestamp) for e in events if keeps_out(e, spec)), spec.repeat)
 
 
 def walk(

@@ -137,6 +137,17 @@ def test_what_is_kept_out_is_what_the_rule_and_the_pause_say(repeat, events, hou
         assert repeat_excluded(state_of("u", before + later, spec, {}), t, spec) == kept
 
 
+def test_what_no_query_asks_is_not_kept_and_a_month_before_the_last_event_is_seen_right():
+    """As by the words of the docs, though the state keeps a twentieth of what was taken."""
+    spec = spec_of("{rule: after_days, days: 30}")
+    events = [Event(f"i{n}", "purchase", n * DAY_MS, event_id=f"{n:04}") for n in range(1000)]
+    state = state_of("u", events, spec, {})
+    assert len(state.engaged) == 60
+    for t in [999 * DAY_MS + 1, 999 * DAY_MS, 998 * DAY_MS + HOUR, 969 * DAY_MS]:
+        assert repeat_excluded(state, t, spec) == {e.item_id for e in events if 0 < t - e.timestamp < 30 * DAY_MS}
+    assert len(state_of("u", events, spec_of("never"), {}).engaged) == 1000
+
+
 @pytest.mark.parametrize("repeat", RULES)
 @given(events=histories, hours=st.lists(st.integers(0, 60 * 24), max_size=8))
 def test_states_before_are_the_states_of_what_was_before(repeat, events, hours):

@@ -13,9 +13,10 @@ import numpy as np
 
 from souk.errors import SoukError
 from souk.evaluation.window import Window, kept_out
+from souk.marks import taken_at
 from souk.metrics import Ints
 from souk.spec import FeatureSpec
-from souk.state import Event, UserState, engaged_at, engaging, keeps_out, state_of, walk
+from souk.state import Event, UserState, engaging, keeps_out, state_of, walk
 from souk.state_rows import profile_of
 from souk.withheld import at_hand, hidden, withheld
 
@@ -264,7 +265,7 @@ def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec)
         history.extend(catalogue.position[event.item_id] for event in wanted)
         keeping = [event for event in events if keeps_out(event, spec)] if spec.repeat.events else wanted
         for event in keeping if spec.repeat.rule != "always" else ():
-            engaged[event.item_id] = engaged_at(engaged, event, spec)
+            engaged[event.item_id] = taken_at(engaged, event.item_id, event.timestamp, spec.repeat)
 
 
 def in_spec(query: Query, spec: FeatureSpec) -> UserState:
