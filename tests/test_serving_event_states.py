@@ -11,6 +11,7 @@ from souk.config import Repeat
 from souk.schema import DAY_MS
 from souk.serving.events.states import Place, event_of, with_all, with_late
 from souk.state import Event, UserState, engaging, kept_events, state_of
+from souk.withheld import withheld
 from tests.serving_fixtures import NOW, SPEC
 
 KEPT = kept_events(SPEC)  # 12
@@ -39,7 +40,9 @@ def test_the_order_in_which_events_come_does_not_matter(rule, kinds, data):
     assert plain(state) == plain(state_of("u", events, spec, {}))
     kept = [e for e in events if rule != "always" and (e.event_type in kinds if kinds else engaging(e, spec))]
     times = {event.item_id: [e.timestamp for e in kept if e.item_id == event.item_id] for event in kept}
-    assert state.engaged == {item: min(own) if rule == "never" else max(own) for item, own in times.items()}
+    engaged = {item: min(own) if rule == "never" else max(own) for item, own in times.items()}
+    oldest = max(engaged.values(), default=0) - 33 * DAY_MS if rule == "after_days" else 0
+    assert state.engaged == {item: time for item, time in engaged.items() if time > oldest}
     again, places = with_all(state, events, spec)
     assert again is state and set(places) <= {Place.KNOWN, Place.NONE}
 
@@ -58,6 +61,23 @@ def test_events_that_are_taken_again_change_nothing_however_many_they_are(data):
     assert again is state and set(places) <= {Place.KNOWN, Place.TOO_LATE}
 
 
+@pytest.mark.parametrize("rule", ["never", "after_days"])
+@given(data=st.data())
+def test_what_comes_too_late_is_kept_out_by_repeat(rule, data):
+    """Of more events than a state keeps, in any order: what `repeat` asks is that of all of them together."""
+    spec, kinds = spec_with(rule, ()), data.draw(st.lists(items, min_size=3 * KEPT, max_size=3 * KEPT))
+    events = [Event(item, "click", NOW + n * DAY_MS, event_id=f"e{n:02d}") for n, item in enumerate(kinds)]
+    state = UserState("u")
+    for event in data.draw(st.permutations(events)):
+        state, _ = with_late(state, event, spec)
+    whole = state_of("u", events, spec, {})
+    assert dict(state.engaged) == dict(whole.engaged)
+    now = events[-1].timestamp + 1
+    assert withheld(state, now, spec) == withheld(whole, now, spec)
+    again, _ = with_all(state, events, spec)
+    assert again is state
+
+
 def test_each_place():
     events = [Event("a", "click", NOW + 10 * n, event_id=f"e{n:02d}") for n in range(KEPT + 1)]
     state = state_of("u", events, SPEC, {})
@@ -65,7 +85,7 @@ def test_each_place():
     wanted = [
         (Event("b", "click", NOW + 10**6, event_id="next"), Place.NEXT),
         (late, Place.LATE),
-        (Event("b", "click", NOW, event_id="old"), Place.TOO_LATE),
+        (Event("a", "click", NOW, event_id="old"), Place.TOO_LATE),
         (events[-1], Place.KNOWN),
         (Event("b", "click", NOW + 10**6, event_id=events[3].event_id), Place.KNOWN),
         (Event("b", "impression", NOW + 10**6, event_id="seen"), Place.NONE),
@@ -73,6 +93,10 @@ def test_each_place():
     for event, place in wanted:
         new, found = with_late(state, event, SPEC)
         assert found is place and (new is state) == (place not in (Place.NEXT, Place.LATE))
+    old = Event("b", "click", NOW, event_id="old")
+    new, place = with_late(state, old, SPEC)
+    assert place is Place.TOO_LATE and new == replace(state, engaged={**state.engaged, "b": NOW})
+    assert with_late(new, old, SPEC)[0] is new
     new, _ = with_late(state, late, SPEC)
     assert repr(new.events) == repr(state_of("u", [*events, late], SPEC, {}).events)
     assert (new.count, new.engaged["b"]) == (KEPT + 2, NOW + 15)

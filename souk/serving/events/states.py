@@ -19,7 +19,7 @@ class Place(StrEnum):
 
     NEXT = "next"  # after all that was known
     LATE = "late"  # before some of it, and put in its place
-    TOO_LATE = "too_late"  # before all that a state keeps: only the log has it
+    TOO_LATE = "too_late"  # before all events that a state keeps: it counts for the rule of `repeat` alone
     KNOWN = "known"  # it was there
     NOTED = "noted"  # a hide, or an impression that counts for fatigue
     NONE = "none"  # an impression, which is no part of a history
@@ -37,8 +37,8 @@ def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserSt
     """The state with one more event, and where it came.
 
     It is the state of all events together (`souk.state.state_of`), whatever their order, but for those that come when
-    the state has forgotten their time already. So an event that is taken twice changes nothing the second time: while
-    the state keeps its time it keeps its id, and later it is too late.
+    the state has forgotten their time already: of these it knows only what they keep out. So an event that is taken
+    twice changes nothing the second time: while the state keeps its time it keeps its id, and later it is too late.
     """
     if event.event_type not in spec.history_events:
         marked = noted(state, (event,), spec)
@@ -48,7 +48,8 @@ def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserSt
     if not state.events or event.order > state.events[-1].order:
         return advance(state, event, spec), Place.NEXT
     if state.count > len(state.events) and event.order < state.events[0].order:
-        return state, Place.TOO_LATE
+        engaged = engaged_after(state.engaged, (event,), spec)
+        return state if engaged == state.engaged else replace(state, engaged=engaged), Place.TOO_LATE
     events, habits = keep(state.habits, tuple(sorted((*state.events, event), key=lambda e: e.order)), spec)
     return replace(
         state,
