@@ -6,6 +6,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from redis import Redis
 
 from souk.serving.events.log import EventLog, read
 from souk.state_rows import to_row
@@ -79,3 +80,34 @@ def test_what_was_answered_for_survives_a_hung_redis_and_a_killed_server(tmp_pat
             assert first(server)[0] not in (item, second, third)
             assert server.stop() == 0
     assert rows(workspace) == ["e1", "e2", "e3"]
+
+
+def test_what_a_redis_forgot_is_taken_from_the_log_again(tmp_path):
+    """As it ships it saves its data now and then: after a crash it is back with those of minutes ago."""
+    workspace = write_workspace(tmp_path / "workspace")
+    (tmp_path / "redis").mkdir()
+    with redis_server(tmp_path / "redis", "--appendonly", "no") as redis:
+        states = tmp_path / "user_state.parquet"
+        pq.write_table(pa.Table.from_pylist([to_row(s, SPEC) for s in STATES]), states)
+        publish(states, SPEC, workspace.feast, now(), redis.uri)
+        Redis.from_url(redis.uri).save()
+        words = ("--store-timeout-ms", "2000", "--user-cache-seconds", "0")
+        with serving(workspace.root, tmp_path / "first.log", *words) as server:
+            item, _ = first(server)
+            assert click(server, "ann", item, "e1")[1]["pending"] == 0
+            assert server.stop() == 0  # its file is closed and marked
+        with serving(workspace.root, tmp_path / "second.log", *words) as server:
+            second, _ = first(server)
+            assert click(server, "ann", second, "e2")[1]["pending"] == 0
+            third, degraded = first(server)
+            assert len({item, second, third}) == 3 and degraded == []
+            redis.kill()
+            redis.start()
+            while first(server) != (third, []):  # the test's time limit ends it
+                time.sleep(0.1)
+            redis.kill()
+            assert server.stop() == 0
+        redis.start()
+        with serving(workspace.root, tmp_path / "third.log", *words) as server:
+            assert first(server) == (third, []), "also where no server saw it"
+    assert rows(workspace) == ["e1", "e2"]

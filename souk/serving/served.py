@@ -147,10 +147,11 @@ def open_events(
 def states_of(
     workspace: Workspace, bundle: Bundle, access: Access, clock: Callable[[], int], caches: UserCaches
 ) -> tuple[StateWriter, Callable[[], str]]:
-    """What takes events into the states of a bundle's specification, and what names their last publication."""
+    """What takes events into the states of a bundle's specification, and what names these: otherwise after each
+    publication, and in a Redis that may have lost some."""
     patient = FeastStore(workspace.feast, bundle.spec, replace(access, timeout_ms=EVENTS_TIMEOUT_MS, stale_ms=0))
     writer = StateWriter(patient, bundle.spec, clock, caches.forget, bundle.bounds.get("events", {}))
-    return writer, partial(publication, workspace.feast, bundle.spec)
+    return writer, lambda: f"{publication(workspace.feast, bundle.spec)} {patient.process()}".rstrip()
 
 
 @dataclass(frozen=True)

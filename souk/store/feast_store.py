@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from souk.store.values import Row, feast_row, plain, user_key
 logger = logging.getLogger(__name__)
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
 VIEW_SECONDS = 60.0  # between two looks at the view
+PROCESS_SECONDS = 1.0  # between two questions which process of a Redis it is
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class FeastStore:
         self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
         self.damaged: Callable[[], None] = lambda: None  # is told of each row that is no state
         self._told = False
+        self._process, self._asks_from = "", 0.0
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
         """See `OnlineStore.read`."""
@@ -115,6 +117,21 @@ class FeastStore:
                 return
             with alone(self._script, keys_of(self._view, user_ids)) as held:
                 self._write(change(self.read(user_ids)), now, held)
+
+    def process(self) -> str:
+        """Names the process that holds the states, "" for sqlite. A Redis that started again, or another in its place,
+        may know less than the one before: of one without persistence nothing, else what was saved or copied last.
+
+        While it does not answer, or tells none, it is the one of before. Unlike all else, for one thread at a time.
+        """
+        if time.monotonic() >= self._asks_from:
+            with suppress(StoreError):
+                self._process = self._asked(self._run_id)
+            self._asks_from = time.monotonic() + PROCESS_SECONDS
+        return self._process
+
+    def _run_id(self, store: FeatureStore) -> str:
+        return str(_client_of(store).info("server").get("run_id", "")) if self._uri else ""
 
     @contextmanager
     def _staying(self) -> Iterator[str]:

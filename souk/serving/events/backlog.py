@@ -120,8 +120,8 @@ class Backlog:
     Args:
         log: the log.
         writer: takes events.
-        publication: what names the states as they were published last, with their view; another name, and every file
-            waits again, since those states may know nothing of it.
+        publication: what names the states as they were published last, with their view and the process that holds
+            them; another name, and every file waits again, since those states may know nothing of it.
         clock: seconds that only grow.
 
     Attributes:
@@ -175,13 +175,13 @@ class Backlog:
             self._refused.add(closed_name(path) if path.suffix == ".open" else path)
 
     def watch(self) -> None:
-        """Everything waits anew after another publication, what comes just now included."""
+        """Everything waits anew where the states may be others, what comes just now included."""
         for path in [path for path, until in self._unread.items() if self._clock() >= until]:
             del self._unread[path]
             self._waiting.setdefault(path)
             self._steps = None
         if self._name() != self._publication:
-            logger.info("user states were published: the events of the log are taken into them")
+            logger.info("user states were published, or their store started again: they get the events of the log")
             self._steps = None
             self.load()
             self.owe(self._log.current)

@@ -68,7 +68,7 @@ class LiveEvents:
     Args:
         log: where events are kept.
         writer: takes them into states.
-        publication: names the states that were published last (souk.serving.events.backlog).
+        publication: names the states as they stand (souk.serving.events.backlog).
         clock: seconds that only grow.
         sold: is handed what comes for the first time, before the log is: what it raises keeps the events out, too.
     """
@@ -263,7 +263,8 @@ class LiveEvents:
 
     def _look_after(self) -> None:
         """What is to be done beside calls; a little at a time."""
-        self._backlog.watch()
+        if self._clock() >= self._rests_until:
+            self._backlog.watch()  # which may ask the store
         if len(self._backlog) and self._clock() >= self._rests_until:
             self._catch_up()
         with contextlib.suppress(OSError):  # the disk is asked again the next time
