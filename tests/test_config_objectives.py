@@ -108,8 +108,28 @@ def test_what_comes_before_an_engagement_is_not_asked_for_after_it(engaged, rule
         parse_config(text.replace(rule, proposed))
 
 
+@pytest.mark.parametrize(
+    ("rule", "waits"),
+    [
+        ("{events: [purchase], min_value: 4, unless: [return]}", "unless may"),
+        ("{events: [click], followed_by: [purchase]}", "followed_by may"),
+        ("{events: [click], followed_by: [click], any_item: true, unless: [hide]}", "unless and followed_by may"),
+    ],
+)
+def test_what_is_to_come_has_days_to_come_in(rule, waits):
+    """In none it never comes: all labels would be 1, or all 0."""
+    text = TWO.replace("{events: [click], min_value: 4, weight: 0.5}", rule)
+    with pytest.raises(SoukError) as error:
+        parse_config(text, "my.yaml")
+    told = f"my.yaml: objectives.satisfied.within_days above 0, the days in which {waits} come"
+    assert told in str(error.value) and "Add within_days: 7" in str(error.value)
+    parse_config(text.replace(rule, rule.replace("}", ", within_days: 7}")))
+    with pytest.raises(SoukError, match=r"objectives\.kept\.within_days above 0"):
+        parse_config(TWO + KEPT.replace("within_days: 30, ", ""))
+
+
 def test_a_release_of_such_an_objective_is_still_read():
-    objectives = {"engaged": {"events": ["click"]}, "satisfied": {"events": ["rating"]}}
+    objectives = {"engaged": {"events": ["click"]}, "satisfied": {"events": ["rating"], "unless": ["return"]}}
     assert [*Objectives.model_validate(objectives).given] == ["satisfied"]
 
 

@@ -84,7 +84,7 @@ def test_a_head_without_an_interval_says_nothing():
 @pytest.mark.parametrize(
     ("examples", "positives", "told"),
     [
-        (0, 0, "no label of it is known in the test window; a larger split.test, more events or a smaller objectives."),
+        (0, 0, "no label of it is known in the test window; a larger split.test, more events or, where it has"),
         (1234, 0, "none of its 1,234 labels in the test window is positive; a larger split.test"),
         (1234, 1, ""),
     ],

@@ -25,7 +25,7 @@ from tests.test_models_heads import OBJECTIVES
 
 FITTED, JUDGED = np.arange(16), np.arange(16, 24)
 BOTH = [1, 0] * 12
-HELP = "a smaller within_days, more events or another rule help"
+HELP = "more events, another rule or, where it has within_days, a smaller one help"
 
 
 def unknown(*rows):

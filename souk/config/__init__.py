@@ -99,8 +99,9 @@ class DatasetConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _satisfaction_of_what_engaged(self) -> DatasetConfig:
+    def _labels_of_two_kinds(self) -> DatasetConfig:
         self.objectives.check_carried("satisfied")  # not in the section, which releases of before have, too
+        self.objectives.check_windows()
         return self
 
     @model_validator(mode="after")

@@ -106,6 +106,21 @@ class Objectives(Section):
             self.check_carried(name)
         return self
 
+    def check_windows(self) -> None:
+        """What is to come within no time never comes: the label would be the same for all.
+
+        Raises:
+            SoukError: an objective given engagement waits, and has no window.
+        """
+        for name, objective in self.given.items():
+            keys = [key for key in ("unless", "followed_by") if getattr(objective, key)]
+            if keys and not objective.within_days:
+                raise SoukError(
+                    f"objectives.{name}.within_days above 0, the days in which {' and '.join(keys)} may come",
+                    "0, which is the default",
+                    "Add within_days: 7, for instance.",
+                )
+
     def check_carried(self, name: str) -> None:
         """An objective given engagement is asked of what engaged.
 

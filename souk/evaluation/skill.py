@@ -94,7 +94,7 @@ def unmeasured(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
         what = f"none of its {found['examples']:,} labels in the test window is positive"
         if not found["examples"]:
             what = "no label of it is known in the test window"
-        help_ = f"a larger split.test, more events or a smaller objectives.{head}.within_days help"
+        help_ = f"a larger split.test, more events or, where it has objectives.{head}.within_days, a smaller one help"
         said.append(f"{head} is not measured: {what}; {help_}.")
     return said
 

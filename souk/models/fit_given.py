@@ -19,7 +19,7 @@ from souk.models.rank_lists import RankLists
 from souk.models.ranker import Ranker
 
 LEAST_LABELS = 20  # of a head that is learned, fitted and held out
-HELP = "a smaller within_days, more events or another rule help"
+HELP = "more events, another rule or, where it has within_days, a smaller one help"
 STRENGTHS = (1000.0, 100.0, 30.0, 10.0, 3.0)  # of the prior: examples that say what it says
 BENT = 30.0  # times as strong for hinges: a line, until there are examples enough for more
 STEPS = 30
