@@ -118,6 +118,16 @@ def test_a_wrong_line_is_refused_in_words_that_help(line, words):
     assert all(word in str(error.value) for word in words), error.value
 
 
+def test_numbers_are_decimal_however_they_are_written():
+    config = parse_config(MINIMAL + "train_ranker: {seed: 010, negatives: 1_000, dropout: .5, weight_decay: 1.5e-3}\n")
+    settings = config.train_ranker
+    assert (settings.seed, settings.negatives, settings.dropout, settings.weight_decay) == (10, 1000, 0.5, 0.0015)
+    with pytest.raises(SoukError, match=r"train_ranker\.seed: a whole number\. Received: '12:30'"):
+        parse_config(MINIMAL + "train_ranker: {seed: 12:30}")
+    with pytest.raises(SoukError, match=r"my\.yaml to be YAML"):
+        parse_config(MINIMAL + f"train_ranker: {{seed: {'9' * 5000}}}", "my.yaml")
+
+
 def test_truth_values_stand_where_they_may():
     config = parse_config(MINIMAL.replace("events.csv", "events.csv, constants: {price: 3, device: true}"))
     assert config.data.events.constants == {"price": 3, "device": True}

@@ -65,6 +65,17 @@ def test_truth_values_and_numbers_leave_out_the_same_rows_of_every_format(
     assert "".join(row.value["item_id"] for row in item_rows_of(path, config) if not row.skipped) == left
 
 
+@pytest.mark.parametrize(
+    "cell", ["010", "007", "12:30", "1_000", "0x10", "+49170", "0000-00-00", "2024-02-30", "2024-05-31T12:00:00Z"]
+)
+def test_what_yaml_would_count_or_date_leaves_out_the_rows_of_that_text(tmp_path: Path, cell: str) -> None:
+    """YAML 1.1 reads 010 as 8, 12:30 as 750, and ends at a day that there is not."""
+    path = written(tmp_path, "csv", [{"item_id": str(n), "code": code} for n, code in enumerate(["8", "750", cell])])
+    config = config_of(path, f"{{code: {cell}}}")
+    assert config.data.items.skip == {"code": (cell,)}
+    assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ["0", "1"]
+
+
 def test_a_truth_value_is_one_as_a_whole_and_other_words_have_their_case(tmp_path: Path) -> None:
     rows = [{"item_id": str(n), "word": word} for n, word in enumerate(("true blue", "Post", "post", "TRUE"))]
     path = written(tmp_path, "csv", rows)

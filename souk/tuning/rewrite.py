@@ -8,6 +8,10 @@ from typing import Any
 
 import yaml
 
+from souk.config.text import sections
+from souk.errors import SoukError
+
+PAGE = "docs/data.md"
 Edit = tuple[int, int, str]  # from, to, what stands there then
 
 
@@ -16,14 +20,14 @@ def with_settings(text: str, settings: Mapping[str, Any]) -> str:
 
     Where the text is written so that this cannot be done place by place, it is written anew, without its comments.
     """
-    wanted = yaml.safe_load(text)
+    wanted = sections(text, "config", PAGE)
     for name, value in settings.items():
         section, key = name.split(".")
         wanted[section] = {**(wanted.get(section) or {}), key: value}
     new = _edited(text, settings)
     try:
-        same = yaml.safe_load(new) == wanted
-    except yaml.YAMLError:
+        same = sections(new, "config", PAGE) == wanted
+    except SoukError:
         same = False
     return new if same else yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
 
