@@ -52,6 +52,8 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
         ("rerank: {popularity: 1.0e+308}", ["rerank.popularity", "less than or equal to 100"]),
         ("rerank: {slate: 201}", ["my.yaml: rerank.slate", "deploy.max_slate_size, 200", "201"]),
         ("rerank: {slate: 6}\ndeploy: {max_slate_size: 5}", ["rerank.slate", "deploy.max_slate_size, 5"]),
+        ("deploy: {max_slate_size: 5}", ["my.yaml: deploy.slate_size", "deploy.max_slate_size, 5. Received: 20."]),
+        ("deploy: {slate_size: 300}", ["my.yaml: deploy.slate_size", "deploy.max_slate_size, 200. Received: 300."]),
         ("rerank: {new_items: 14}", ["rerank.new_items: a section with keys days and share. Received: 14"]),
         (SHOP + "rerank: {caps: {categry: 3}}", ["my.yaml: a categ", "one of category, seller_id.", "'category'?"]),
         (
@@ -88,6 +90,14 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
         ("build_features: {history_length: yes}", ["history_length: ", "a number or auto, and", "Received: True."]),
         ("evaluate: {latency: off}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
         ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),
+        (
+            SHOP + "train_ranker: {minority: {category: 0.5}}",
+            [
+                "my.yaml: a feature of users or items in train_ranker.minority to be one of item_category, item_id, "
+                "item_price_bucket, item_seller_id, item_title, user_id. Received: 'category'",
+                "'item_category'?",
+            ],
+        ),
         ("train_ranker: {hidden: [32, true]}", ["train_ranker.hidden: ", "Received: [32, True]."]),
         (
             "train_ranker: {candidates: lots}",
@@ -116,6 +126,11 @@ def test_a_wrong_line_is_refused_in_words_that_help(line, words):
     with pytest.raises(SoukError) as error:
         parse_config(MINIMAL + line, "my.yaml")
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_what_is_rare_may_be_told_by_each_feature_that_has_values_of_its_own():
+    minority = {"user_home": 0.5, "user_id": 0.1, "item_price_bucket": 0.2, "item_tags": 0.3, "item_title": 0.4}
+    assert parse_config(f"{MINIMAL}{HOMES}train_ranker: {{minority: {minority}}}").train_ranker.minority == minority
 
 
 def test_numbers_are_decimal_however_they_are_written():

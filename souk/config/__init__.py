@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from souk.config.declared import check_caps, check_matches, check_minority, check_parity
 from souk.config.objectives import Objective, Objectives
 from souk.config.plugs import RESERVED, OwnRanker, OwnRetriever, written_short
 from souk.config.problems import explain
@@ -34,7 +35,6 @@ from souk.config.settings import (
 from souk.config.tables import Columns, Data, Section, Source, spelled, template_parts
 from souk.config.text import composed, read_text, sections, with_composed_names
 from souk.errors import SoukError, unknown
-from souk.schema import Kind
 
 __all__ = [
     "BuildFeatures",
@@ -66,7 +66,6 @@ __all__ = [
     "with_value",
 ]
 
-WORDS = (Kind.CATEGORICAL, Kind.PATH, Kind.LIST)  # kinds whose values are words of a vocabulary
 NAME = spelled("[a-z][a-z0-9_]*", "small letters, digits and _, the first a letter, as my_shop")
 
 
@@ -108,62 +107,23 @@ class DatasetConfig(Section):
     def _columns_of_the_kinds_that_keys_ask_for(self) -> DatasetConfig:
         self.data.check_separators(self.columns)
         self.repeat.check(self.columns.items)
-        return self
-
-    @model_validator(mode="after")
-    def _parity_of_declared_columns(self) -> DatasetConfig:
-        for column in self.evaluate.segment_parity:
-            kind = self.columns.users.get(column)
-            if kind is None:
-                raise unknown("a column of users in evaluate.segment_parity", column, self.columns.users)
-            if kind in (Kind.TEXT, Kind.VECTOR):
-                raise SoukError(
-                    "a column of users with values to compare in evaluate.segment_parity",
-                    f"{column}, of kind {kind}",
-                    "Take one of the kinds categorical, numeric, path or list.",
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _caps_of_declared_columns(self) -> DatasetConfig:
-        capped = self.columns.cappable
-        for column in self.rerank.caps:
-            kind = self.columns.items.get(column)
-            if kind is None:
-                raise unknown("a categorical or path column of items in rerank.caps", column, capped)
-            if column not in capped:
-                raise SoukError(
-                    "a column of items with one value each in rerank.caps",
-                    f"{column}, of kind {kind}",
-                    f"Take one of the kinds categorical and path: {', '.join(sorted(capped)) or 'none is declared'}.",
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _matches_of_declared_columns(self) -> DatasetConfig:
-        tables = (("user", self.columns.users), ("context", self.columns.events), ("item", self.columns.items))
-        named = [[f"{of}_{name}" for name, kind in kinds.items() if kind in WORDS] for of, kinds in tables]
-        own, theirs = [*named[0], *named[1]], named[2]
-        given = self.build_features.matches if self.build_features.matches != "auto" else []
-        for pair in given:
-            if given.count(pair) > 1:
-                raise SoukError("each pair in build_features.matches once", f"{pair} more often", "Name it once.")
-            for name, known, whose in zip(pair, (own, theirs), ("the user or the visit", "the item"), strict=True):
-                if name not in known:
-                    raise unknown(
-                        f"a categorical, path or list feature of {whose} in build_features.matches", name, known
-                    )
+        check_parity(self.columns, self.evaluate.segment_parity)
+        check_caps(self.columns, self.rerank.caps)
+        check_matches(self.columns, self.build_features.matches if self.build_features.matches != "auto" else ())
+        check_minority(self.columns, self.train_ranker.minority)
         return self
 
     @model_validator(mode="after")
     def _slate_that_can_be_asked_for(self) -> DatasetConfig:
-        given, most = self.rerank.slate, self.deploy.max_slate_size
-        if "slate" in self.rerank.model_fields_set and given > most:  # the default is about whatever there is
-            raise SoukError(
-                f"rerank.slate to be at most deploy.max_slate_size, {most}",
-                str(given),
-                "Lower the one or raise the other: see docs/serving.md.",
-            )
+        own, most = self.rerank.model_fields_set, self.deploy.max_slate_size
+        sizes = {"rerank.slate": self.rerank.slate} if "slate" in own else {}  # the default is about whatever there is
+        for key, given in (sizes | {"deploy.slate_size": self.deploy.slate_size}).items():
+            if given > most:
+                raise SoukError(
+                    f"{key} to be at most deploy.max_slate_size, {most}",
+                    str(given),
+                    "Lower the one or raise the other: see docs/serving.md.",
+                )
         return self
 
     @field_validator("retrievers", mode="before")
