@@ -246,6 +246,20 @@ def test_what_says_how_the_csv_of_a_config_is_written_is_not_for_other_formats(s
     assert shop.rows == [{"item_id": "1", "title": "Hüt"}, {"item_id": "2", "title": "Hat"}, {"item_id": "3"}]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("items.psv", "new.psv"), ("items.psv", "news"), ("u.item", "u.item"), ("u.item.gz", "v.item"), ("i", "new.psv")],
+)
+def test_the_format_of_a_config_is_that_of_a_file_whose_name_tells_no_other(shop, capsys, path, name):
+    items = f'path: {path}, format: csv, delimiter: "|", header: [item_id, title], encoding: latin-1'
+    assert shop.upsert(name, "1|Hüt\n2|Cap|x\n".encode("latin-1"), items) == 1
+    told = "row 2, item None: Expected a cell for each column in a row. Received: '2|Cap|x'"
+    assert shop.rows == [{"item_id": "1", "title": "Hüt"}] and told in capsys.readouterr().err
+    assert shop.upsert("new.csv", "3|Hat\n", items) == 0, "a name that tells another goes by that"
+    assert shop.upsert("new.jsonl", lines({"item_id": "4"}), items) == 0
+    assert [row["item_id"] for row in shop.rows] == ["1", "3", "4"]
+
+
 def test_the_encoding_of_a_config_reads_a_csv(shop):
     assert shop.upsert("new.csv", LATIN["new.csv"], "path: i.csv, encoding: cp1252") == 0
     assert shop.rows[1] == {"item_id": "2", "title": "Café"}

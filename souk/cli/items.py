@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             refused = {row: (row.item, row.wrong) for row, _ in batch if row.wrong and not row.skipped}
             for each in answer["refused"]:
                 row, of = sent[each["row"]]
-                why = _of_cells(arguments, of) or each["reason"] + _time_remedy(unit, of, each["reason"])
+                why = _of_cells(row) or each["reason"] + _time_remedy(unit, of, each["reason"])
                 refused[row] = each["item_id"], why
             for row in (row for row, _ in batch if row in refused):
                 item, why = refused[row]
@@ -133,18 +133,10 @@ def _time_remedy(unit: str, row: bytes, reason: str) -> str:
     return f" {unit_remedy('items', unit, time)}" if isinstance(time, str) else ""
 
 
-def _of_cells(arguments: argparse.Namespace, row: bytes) -> str:
+def _of_cells(row: ItemRow) -> str:
     """Why a row of delimited text, sent as it stands, is none; "" for another row, of which the server tells."""
-    text, file = json.loads(row), getattr(arguments, "file", None)
-    if not file or not isinstance(text, str):
-        return ""
-    from souk.config import Source
-    from souk.readers import file_format, find_files
-
-    if any(file_format(Source(path=file), each.name) in ("jsonl", "parquet") for each in find_files(file)):
-        return ""
     remedy = "Is a cell too few or too many, or a quote opened and not closed?"
-    return str(SoukError("a cell for each column in a row", repr(text[:SHOWN]), remedy))
+    return str(SoukError("a cell for each column in a row", repr(row.value[:SHOWN]), remedy)) if row.torn else ""
 
 
 def _batches(rows: Iterable[ItemRow]) -> Iterator[list[tuple[ItemRow, bytes]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from souk.ingest.convert import check_names
 from souk.ingest.item_columns import Line, Unsent, mapped, no_utf_8
 from souk.ingest.item_row import ItemRow
 from souk.ingest.patterns import fits_skip
-from souk.readers import HERE, RawBatch, file_format, find_files, named, read_batches
+from souk.readers import FORMATS, HERE, RawBatch, ending, file_format, find_files, named, read_batches
 
 DEEPEST = 100  # levels of lists and objects in a row; the JSON of a server ends at some 1,000
 OF_TEXT: dict[str, Any] = {"delimiter": "", "encoding": "utf-8", "header": ()}  # as of all but delimited text
@@ -43,7 +44,8 @@ def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[ItemRow]:
         file = batch.file if batch.others else ""
         for at in np.argsort(batch.positions, kind="stable").tolist():  # those that are malformed come last in a batch
             row = item_row(batch.malformed.get(at, values[at]), int(batch.positions[at]), file)
-            yield ItemRow(row.value, row.number, file, skipped=skipped[at]) if at in skipped else row
+            torn = at in batch.malformed and batch.lines is None
+            yield replace(row, wrong="" if at in skipped else row.wrong, skipped=skipped.get(at, ""), torn=torn)
 
 
 def item_row(value: Any, number: int = 1, file: str = "") -> ItemRow:
@@ -57,9 +59,12 @@ def item_row(value: Any, number: int = 1, file: str = "") -> ItemRow:
 
 
 def _source(path: str, config: DatasetConfig | None) -> Source:
-    source = config.data.items if config and config.data.items else Source(path=path)
-    source = source.model_copy(update={"path": path, "format": "auto"})
-    kinds = {file_format(source, file.name) for file in find_files(path, HERE)}
+    """How the file is read: as that of the config, where its name ends alike or tells nothing."""
+    known = config.data.items if config and config.data.items else Source(path=path)
+    names = [file.name for file in find_files(path, HERE)]
+    alike = all(ending(name) == ending(known.path) or ending(name) not in FORMATS for name in names)
+    source = known.model_copy(update={"path": path} if alike else {"path": path, "format": "auto"})
+    kinds = {file_format(source, name) for name in names}
     return source if kinds & {"csv", "atomic"} else source.model_copy(update=OF_TEXT)
 
 

@@ -16,6 +16,7 @@ class ItemRow:
         file: its name, where there are several; "" of one alone.
         wrong: why it is not sent; "" where it is.
         skipped: the column whose `skip` leaves it out; "" where none does.
+        torn: whether it is of delimited text, and could not be split into cells.
     """
 
     value: Any
@@ -23,6 +24,7 @@ class ItemRow:
     file: str = ""
     wrong: str = ""
     skipped: str = ""
+    torn: bool = False
 
     @property
     def item(self) -> Any:

@@ -7,8 +7,10 @@ mean is decided by `souk.ingest.convert`.
 from souk.readers.batches import read_batches
 from souk.readers.files import (
     BROKEN,
+    FORMATS,
     HERE,
     File,
+    ending,
     file_format,
     find_files,
     fingerprint,
@@ -21,9 +23,11 @@ from souk.readers.raw import RawBatch
 
 __all__ = [
     "BROKEN",
+    "FORMATS",
     "HERE",
     "File",
     "RawBatch",
+    "ending",
     "file_format",
     "find_files",
     "fingerprint",

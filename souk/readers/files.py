@@ -101,11 +101,16 @@ def file_format(source: Source, name: str) -> str:
     """`parquet`, `csv`, `jsonl` or `atomic`: what the config says, else what the file's name says."""
     if source.format != "auto":
         return source.format
-    suffixes = [s.lower() for s in PurePosixPath(name).suffixes if s.lower() not in COMPRESSIONS]
-    found = FORMATS.get(suffixes[-1]) if suffixes else None
+    found = FORMATS.get(ending(name))
     if found is None:
         raise SoukError(f"a file name that ends in {', '.join(FORMATS)}", name, "Give `format` in the config.")
     return found
+
+
+def ending(name: str) -> str:
+    """The end of a file's name that may tell its format, as `.csv`; "" where it has none."""
+    suffixes = [s.lower() for s in PurePosixPath(name).suffixes if s.lower() not in COMPRESSIONS]
+    return suffixes[-1] if suffixes else ""
 
 
 def fingerprint(data: Data) -> str:
