@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import FIRST_WEEKS_MS, LATEST_MS
+from souk.readers import find_files, log_files
 from souk.schema import DAY_MS, ID_COLUMN, EventType, Kind
 from souk.sources.freshness import imported
 
@@ -60,6 +61,21 @@ def lone_places(name: str, rows: pa.Table) -> Iterator[str]:
     if shown.num_rows and shown["request_id"].null_count == shown.num_rows:
         why = "what was shown together is not known, and the ranker learns nothing from logged slates"
         yield f"events: impressions have a position and no request_id: {why} (docs/models.md)"
+
+
+def unread(folder: Path, table: TableSource) -> Iterator[str]:
+    """Whether servers were sent events that the config does not read: where these are removed, nothing has them.
+
+    Args:
+        folder: where the workspace's servers keep them.
+        table: the events; its files, or those of its log, may be copies of these.
+    """
+    there = log_files(str(folder))
+    names = [file.name for file in find_files(table.source.path)] if there else []
+    read = {PurePath(name).parts[-2:] for name in (*names, *(source.path for source in table.log))}  # day and name
+    if count := sum(PurePath(name).parts[-2:] not in read for name in there):
+        remedy = f"set data.event_log: {folder.resolve()}"
+        yield f"events: of what servers were sent, {count:,} of {len(there):,} files are not read: {remedy}"
 
 
 def unsplit(table: TableSource, rows: pa.Table) -> Iterator[str]:

@@ -25,7 +25,7 @@ from souk.ingest.faults import Reason
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, without_rows
+from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, unread, without_rows
 from souk.ingest.odd.events import odd_events
 from souk.ingest.odd.exchanged import check_exchanged
 from souk.ingest.odd.goods import odd_goods
@@ -86,6 +86,7 @@ def ingest(
     for table in sources.values():
         if early := look(table):
             report(early)
+    unread_log = [*unread(Workspace(Path(workspace)).events, sources["events"])]
     with _spill(Path(tables).parent) as spill:
         checked: dict[str, Validated] = {}
         for name in TABLES:
@@ -131,7 +132,7 @@ def ingest(
             odd_hides(events),
             odd_lengths("events", cells, kinds["events"]),
         )
-        late["events"] = [line for lines in (*odd, *rest) for line in lines]
+        late["events"] = [line for lines in (unread_log, *odd, *rest) for line in lines]
         for line in (line for lines in late.values() for line in lines):
             report(line)
         if any(late.values()):  # known once the events are sorted; a run that stopped before has its report, too

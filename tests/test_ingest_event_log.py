@@ -1,0 +1,52 @@
+"""Events that servers were sent: what of them is read, and what is told of the rest."""
+
+import json
+import shutil
+
+from souk.config import load_config
+from souk.serving.events.log import EventLog
+from souk.steps.ingest import ingest
+
+CONFIG = """
+name: shop
+data: {events: {path: events.jsonl}, event_log: "%s"}
+objectives: {engaged: {events: [click]}, satisfied: {events: [click]}}
+"""
+NOW = 1_700_001_000_000
+DAY = "2023-11-14"
+
+
+def sent(number, **more):
+    row = {"event_id": f"e{number}", "user_id": f"u{number % 3}", "item_id": "i1", "event_type": "click"}
+    return {**row, "timestamp": NOW - number, **more}
+
+
+def test_files_that_no_config_reads_are_told_and_those_that_were_moved_are_read(tmp_path, capfd):
+    """Nothing else may have them: who removes them would lose what users hid."""
+    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(sent(n))}\n" for n in range(9)))
+    own = tmp_path / "ws" / "events"
+    log = EventLog(own, "w", lambda: NOW)
+
+    def hides(event_log):
+        (tmp_path / "shop.yaml").write_text(CONFIG % event_log)
+        config = load_config(tmp_path / "shop.yaml").for_step("ingest")
+        out = [str(tmp_path / "out" / name) for name in ("tables", "quarantine", "report.html")]
+        metrics = ingest(config, "", str(tmp_path / "ws"), *out)
+        told = next((line for line in "".join(capfd.readouterr()).splitlines() if "not read" in line), "")
+        told = told.partition("events: ")[2]
+        assert told in (tmp_path / "out" / "report.html").read_text()
+        return metrics["events"] - 9, told
+
+    assert hides("") == (0, "")
+    for number in (10, 11):
+        log.append([sent(number, event_type="hide")])
+        assert log.close()
+    line = f"of what servers were sent, %d of 2 files are not read: set data.event_log: {own}"
+    assert hides("") == hides("elsewhere") == (0, line % 2)
+    assert hides(own) == (2, "")
+    (own / "read" / DAY).mkdir(parents=True)
+    shutil.move(own / DAY / "22-w-000000.jsonl", own / "read" / DAY)
+    assert [path.name for path in log.files()] == ["22-w-000001.jsonl"], "servers take it into the states no more"
+    assert hides(own) == (2, "")
+    shutil.copytree(own / "read", tmp_path / "elsewhere")
+    assert hides("elsewhere") == (1, line % 1)
