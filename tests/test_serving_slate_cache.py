@@ -78,6 +78,9 @@ def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop
     [
         {"k": 6},
         {"item_id": "g2-00"},
+        {"candidates": ("g1-02", "g1-03")},
+        {"filter": (Condition("category", frozenset(["all/g2"])),)},
+        {"filter": (Condition("price", high=20.0),)},
         {"exclude": frozenset(["g1-02"])},
         {"exclude": frozenset(f"x{n}" for n in range(NAMED))},
         {"context": {"device": "mobile"}},
@@ -91,9 +94,13 @@ def test_a_slate_without_a_user_is_computed_once_and_answers_each_by_its_id(shop
 )
 def test_whatever_the_answer_depends_on_is_told_apart(shop, more):
     cache, counted = SlateCache(10), Counted(shop[1])
-    cache.recommend(counted, [similar(), similar(treatment=Treatment(weights={"engaged": 3.0}))])
+    others = (
+        {"treatment": Treatment(weights={"engaged": 3.0})},
+        {"filter": (Condition("category", frozenset(["all/g1"])),)},
+    )
+    cache.recommend(counted, [similar(), *(similar(**other) for other in others)])
     cache.recommend(counted, [similar(**more), similar(**more)])
-    assert counted.asked == 3
+    assert counted.asked == 4
 
 
 def test_a_slate_is_of_the_items_that_are_there_at_its_own_moment(shop, tmp_path):
