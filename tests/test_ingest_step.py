@@ -121,7 +121,7 @@ def test_the_bounds_that_change_or_refuse_something_are_in_the_manifest(shop: Sh
     assert max(shop.table("tables/items")["price"].to_pylist()) == high < 1e9
 
 
-def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop) -> None:
+def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     log = EventLog(shop.folder / "live", "w", lambda: NOW)
     kept = {"user_id": "u1", "item_id": "i3", "event_type": "purchase", "arrived_at": NOW, "device": "tv"}
     log.append([{"event_id": f"live{n}", "timestamp": NOW - 1000 + n, **kept} for n in range(3)])
@@ -129,7 +129,9 @@ def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop) -> None:
     shop.config = CONFIG.replace("  items:", "  event_log: live\n  items:", 1)
     before = shop.ingest()
     assert (before["events"], log.close() is not None) == (GOOD, True), "a file that grows is not read"
+    assert f"of the event log {shop.folder}/live closed files: NONE yet" in capfd.readouterr().out
     metrics = shop.ingest(run="2")
+    assert f"events.csv, and of the event log {shop.folder}/live closed files: 1\n" in capfd.readouterr().out
     assert (metrics["events_read"], metrics["events"], metrics["events_quarantined"]) == (GOOD + 4, GOOD + 3, 1)
     rows = shop.table("tables/events", "2").to_pylist()
     for n, row in enumerate(rows[-3:]):

@@ -92,7 +92,7 @@ def ingest(
         for name in TABLES:
             table = sources[name]
             if table.source.path:
-                log = f" and {len(table.log)} files of the event log" if table.log else ""
+                log = _log_told(sections.data.event_log, len(table.log)) if name == "events" else ""
                 report(f"{name}: reading {shown(table.source.path)}{log}")
             widths = sections.columns.widths_of(name)
             rules = Rules(sections.name, given.get(name, ""), folder, sections.ingest.outliers, latest, widths)
@@ -152,6 +152,14 @@ def _source(name: str, data: Data, kinds: Mapping[str, Kind]) -> TableSource:
     log = log_files(data.event_log) if name == "events" else []
     logged = tuple(Source(path=path, format="jsonl") for path in log)
     return TableSource(name, getattr(data, name) or Source(path=""), kinds, logged)
+
+
+def _log_told(folder: str, count: int) -> str:
+    """What there is of the event log; a path that leads elsewhere would lose all that servers were sent."""
+    if not folder:
+        return ""
+    found = f"{count:,}" if count else "NONE yet; is it in the workspace that the servers have?"
+    return f", and of the event log {shown(folder)} closed files: {found}"
 
 
 @contextlib.contextmanager
