@@ -114,8 +114,11 @@ def test_the_command_refuses_what_it_cannot_do(cluster, releases, config, capsys
     config.write_text(yaml.safe_dump(VALUES))
     assert souk_deploy(config, workspace, first) == 2
     assert "rollout.target is inference_service" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        souk_deploy(config, workspace, first, "--canary-percent", "100")
+    for share in ("0", "100"):  # whoever writes 0 wants to take its requests away, not to give it all
+        with pytest.raises(SystemExit):
+            souk_deploy(config, workspace, first, "--canary-percent", share)
+        said = capsys.readouterr().err
+        assert f"a whole number from 1 to 99, received '{share}': without the option it gets all; to end a " in said
     assert not cluster.exists()
     assert workspace.current_release() == ""
 

@@ -24,9 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def percent(text: str) -> int:
-    """A whole number from 0 to 99."""
-    if not text.isdecimal() or int(text) > 99:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 99, received {text!r}")
+    """A whole number from 1 to 99."""
+    if not text.isdecimal() or not 1 <= int(text) <= 99:
+        remedy = "without the option it gets all; to end a canary, deploy the release that is to have its requests"
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 99, received {text!r}: {remedy}")
     return int(text)
 
 
