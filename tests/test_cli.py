@@ -186,13 +186,14 @@ def test_a_workspace_whose_files_beam_would_not_find_is_refused_at_once(
     assert not (tmp_path / "shop [v2]").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "tune"])
 def test_a_workspace_that_serves_another_data_set_is_refused_before_any_training(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     releases = tmp_path / "place" / "releases"
     (releases / "films-0123456789ab").mkdir(parents=True)
     (releases / "current").symlink_to("films-0123456789ab")
-    assert main(["run", "--config", str(config), "--workspace", str(tmp_path / "place")]) == 2
+    assert main([command, "--config", str(config), "--workspace", str(tmp_path / "place")]) == 2
     told = capsys.readouterr()
     assert "Expected a workspace of the data set small. Received: " in told.err
     assert "which serves films-0123456789ab. Give each data set its own: --workspace " in told.err

@@ -256,6 +256,16 @@ def test_a_workspace_of_another_data_set_is_refused_as_a_run_refuses_it(town, ca
     assert "which serves village-0123" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["check", "run", "tune"])
+def test_signs_of_a_pattern_are_found_in_the_whole_path_of_a_workspace(town, capsys, monkeypatch, command):
+    (town / "shop [new]").mkdir()
+    monkeypatch.chdir(town / "shop [new]")
+    assert main([command, "--config", "../town.yaml", "--workspace", "here"]) == 2
+    told = capsys.readouterr().err
+    assert f"a workspace without *, ? or [ in its path. Received: {town}/shop [new]/here" in told
+    assert not any((town / "shop [new]").iterdir())
+
+
 @pytest.mark.parametrize(
     ("engaged", "told"),
     [

@@ -79,9 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
 def check_workspace(workspace: Workspace, dataset: str) -> None:
     """Refuses a workspace that serves another data set: the gate could compare nothing, after all the training. And one
     whose files Beam would not find."""
-    if not PATTERN.isdisjoint(str(workspace.root)):
+    path = str(workspace.root.resolve())
+    if not PATTERN.isdisjoint(path):
         remedy = "Apache Beam reads these signs as a pattern of names: give another --workspace."
-        raise SoukError("a workspace without *, ? or [ in its path", f"{workspace.root}", remedy)
+        raise SoukError("a workspace without *, ? or [ in its path", path, remedy)
     served = workspace.current_release()
     if served and served.rpartition("-")[0] != dataset:
         remedy = f"Give each data set its own: --workspace {workspace.root}-{dataset}"
