@@ -99,9 +99,9 @@ def test_bad_numbers_of_a_marketplace_that_goes_on(name, value, folder, tmp_path
 
 def test_a_marketplace_that_goes_on_keeps_its_size(folder, tmp_path, capsys) -> None:
     assert "in nowhere" in refused(capsys, "--after", "nowhere", "--output", tmp_path / "x")
-    assert "without --users and --items" in refused(
-        capsys, "--after", folder, "--users", "3", "--output", tmp_path / "x"
-    )
+    for words, told in ((("--items", 3), "--items"), (("--users", 3, "--items", 3), "--users and --items")):
+        error = refused(capsys, "--after", folder, *words, "--output", tmp_path / "x")
+        assert f"--after without --users and --items. Received: {told}." in error
     assert main(["simulate", "--after", str(folder), "--days", "2", "--output", str(tmp_path / "y")]) == 0
     assert "40 users, 30 items, 2 days" in capsys.readouterr().out
 

@@ -115,8 +115,9 @@ def _beginning(arguments: argparse.Namespace) -> Beginning:
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.after is None:
         return new_marketplace(replace(DEFAULT, **given), Parameters())
-    if "users" in given or "items" in given:
-        raise SoukError("--after without --users and --items", "both", "The marketplace has its users and items.")
+    if sizes := [f"--{name}" for name in ("users", "items") if name in given]:
+        received = " and ".join(sizes)
+        raise SoukError("--after without --users and --items", received, "The marketplace has its users and items.")
     beginning = going_on(read_truth(Path(arguments.after)))
     world = beginning.world
     size = Size(len(world.users.ids), len(world.items.ids), seed=beginning.course.seed)
