@@ -28,6 +28,17 @@ def test_a_slate_has_types_and_passes_over_what_is_new(kind):
 
 
 @BOTH
+def test_events_may_be_as_the_body_has_them(kind):
+    with saying(GOOD) as (url, script):
+        slates_of(kind, url, Request(events=[{"item_id": "b", "event_type": "click"}, Event("c", "cart")]), 30)
+        with pytest.raises(ClientError, match="JSON"):
+            slates_of(kind, url, Request(events=[object()]), 30)
+    ((_, _, body),) = script.calls
+    sent = [{"item_id": "b", "event_type": "click"}, {"item_id": "c", "event_type": "cart"}]
+    assert body == {"instances": [{"events": sent}]}
+
+
+@BOTH
 @pytest.mark.parametrize("timeout", [math.inf, 1e300])
 def test_a_timeout_may_be_none_at_all(kind, timeout):
     with saying(DISK, GOOD) as (url, script):

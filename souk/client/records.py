@@ -52,7 +52,7 @@ class Request:
     Args:
         user_id: who asks; one who is not known gets a slate too.
         item_id: in place of a user: items like this one.
-        events: what the user did just now; alone, a session without a user.
+        events: what the user did just now, also as the body has them; alone, a session without a user.
         k: items wanted; the release's slate size without it.
         context: the declared event columns of this moment.
         exclude: item ids that must not appear.
@@ -64,7 +64,7 @@ class Request:
 
     user_id: str | None = None
     item_id: str | None = None
-    events: Sequence[Event] | None = None
+    events: Sequence[Event | Mapping[str, Any]] | None = None
     k: int | None = None
     context: Mapping[str, Any] | None = None
     exclude: Sequence[str] | None = None
@@ -77,7 +77,7 @@ class Request:
         """The instance of a body."""
         made = _present(self)
         if self.events is not None:
-            made["events"] = [_present(event) for event in self.events]
+            made["events"] = [_present(event) if isinstance(event, Event) else event for event in self.events]
         return made
 
 
