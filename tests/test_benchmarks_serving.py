@@ -1,6 +1,7 @@
 """The server's benchmarks without their servers: what they make of calls, and of a release."""
 
 import asyncio
+import functools
 import json
 import os
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from benchmarks import serving
 from benchmarks.serving import burst, chain, enlarge, faults
 from benchmarks.serving.faults import MARK, Phase, Told
-from benchmarks.serving.load import Call, Seen, load
+from benchmarks.serving.load import Call, Seen, load, shared
 from benchmarks.serving.waits import Waits, waited
 
 FINE = Told(frozenset(["r"]), False, frozenset())
@@ -170,10 +171,32 @@ def test_calls_that_come_one_after_the_other_share_a_connection_unless_it_is_clo
     assert 3 <= len(opened) <= 8
 
 
+def test_servers_share_the_rate(tmp_path):
+    bodies, asked = tmp_path / "bodies.jsonl", [list[bytes](), list[bytes]()]
+    bodies.write_text("".join(f"{n}\n" for n in range(6)))
+
+    async def scene():
+        async def each(own, reader, writer):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                own.append(await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        started = [await asyncio.start_server(functools.partial(each, own), "127.0.0.1", 0) for own in asked]
+        ports = [server.sockets[0].getsockname()[1] for server in started]
+        found = await shared(ports, "/", bodies.read_bytes().splitlines(), 60, 1.0)
+        for server in started:
+            server.close()
+        return found
+
+    assert len(asyncio.run(scene()).calls) == 60
+    assert [set(own) for own in asked] == [{b"0", b"2", b"4"}, {b"1", b"3", b"5"}]
+    assert [len(own) for own in asked] == [30, 30]
+
+
 def test_the_processors_time_is_beside_the_empty_server_at_the_same_rate(monkeypatch, tmp_path):
     costs = {"empty": [2.0, 1.0], "souk": [6.0, 5.0]}
 
-    def loaded(words, model, bodies, rates, seconds):
+    def loaded(words, model, bodies, rates, seconds, servers=1):
         return [{"server": model, "CPU ms": cost} for _, cost in zip(rates, costs[model], strict=True)]
 
     monkeypatch.setattr(serving, "loaded", loaded)

@@ -1,7 +1,7 @@
 """The server under load, beside a KServe server with an empty model: `python -m benchmarks.serving --help`.
 
 A row a rate: latencies of an open loop (benchmarks.serving.load), and the processor's time of the server's process for
-a request. Server and load generator share the machine's cores, in both cases alike.
+a request. Servers and load generator share the machine's cores, in all cases alike.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ def measure(setting: Setting) -> list[dict[str, Any]]:
 
 
 def measured(
-    workspace: Path, scratch: Path, rates: Sequence[float], seconds: float, k: int, serve: Sequence[str] = ()
+    workspace: Path,
+    scratch: Path,
+    rates: Sequence[float],
+    seconds: float,
+    k: int,
+    serve: Sequence[str] = (),
+    servers: int = 1,
 ) -> list[dict[str, Any]]:
     """A row for the empty server and for Souk's at each rate, one user a request.
 
@@ -37,10 +44,11 @@ def measured(
         seconds: of each rate.
         k: items of a slate.
         serve: more words for `souk serve`.
+        servers: of Souk, which share the rate, as replicas do.
     """
     bodies = written_bodies(workspace, scratch, k)
     empty = loaded(EMPTY, "empty", bodies, rates, seconds)
-    souk = loaded([*souk_words(workspace), *serve], "souk", bodies, rates, seconds)
+    souk = loaded([*souk_words(workspace), *serve], "souk", bodies, rates, seconds, servers)
     for rows in zip(empty, souk, strict=True):  # of one rate: the more calls there are, the less one costs
         for row in rows:
             row["CPU, empty = 1"] = round(row["CPU ms"] / rows[0]["CPU ms"], 1)
@@ -61,21 +69,25 @@ def souk_words(workspace: Path) -> list[str]:
 
 
 def loaded(
-    command: Sequence[str], model: str, bodies: Path, rates: Sequence[float], seconds: float
+    command: Sequence[str], model: str, bodies: Path, rates: Sequence[float], seconds: float, servers: int = 1
 ) -> list[dict[str, Any]]:
-    """A row for each rate, of one server process."""
-    with running(command, model) as (port, process):
-        return [under_load(model, port, [process.pid], bodies, rate, seconds) for rate in rates]
+    """A row for each rate, of one server process or of several."""
+    with ExitStack() as stack:
+        ports, processes = zip(*(stack.enter_context(running(command, model)) for _ in range(servers)), strict=True)
+        own = [process.pid for process in processes]
+        return [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
 
 
 def under_load(
-    model: str, port: int, processes: Sequence[int], bodies: Path, rate: float, seconds: float
+    model: str, ports: Sequence[int], processes: Sequence[int], bodies: Path, rate: float, seconds: float
 ) -> dict[str, Any]:
     """The row of a rate; the time of the processors, of all processes together, includes two seconds of warming up."""
-    words = [str(port), f"/v1/models/{model}:predict", str(bodies), "--rate", str(rate), "--seconds", str(seconds)]
+    where = [",".join(map(str, ports)), f"/v1/models/{model}:predict", str(bodies)]
+    words = [*where, "--rate", str(rate), "--seconds", str(seconds)]
     before = sum(map(spent, processes))
     call = [sys.executable, "-m", "benchmarks.serving.load", *words]
     done = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True)
     found = json.loads(done.stdout)
     cost = (sum(map(spent, processes)) - before) / (found.pop("sent") + sum(found["statuses"].values()))
-    return {"server": model, **found, "CPU ms": round(1000 * cost, 2), "MiB": sum(map(memory, processes))}
+    name = model if len(ports) == 1 else f"{len(ports)} {model}"
+    return {"server": name, **found, "CPU ms": round(1000 * cost, 2), "MiB": sum(map(memory, processes))}

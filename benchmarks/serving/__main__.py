@@ -28,6 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each rate, or stretch of time")
     parser.add_argument("--k", type=int, default=K, help="items of a slate")
+    parser.add_argument("--servers", type=int, default=1, help="that share the rate, as replicas do")
     parser.add_argument("serve", nargs="*", help="more words for `souk serve`, behind --")
     fault = parser.add_mutually_exclusive_group()
     fault.add_argument("--swap", action="store_true", help="another release becomes current, and the first again")
@@ -39,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="souk-benchmarks-") as folder:
         scratch = Path(folder)
         if name == "serving":
-            rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve)
+            rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve, given.servers)
         elif name == "swap":
             rows = swap(workspace, scratch, rates[0], given.seconds, given.serve)
         elif name == "burst":

@@ -60,7 +60,7 @@ def main() -> None:
         for rate in map(float, given.rates.split(",")):
             for name, (port, processes) in servers.items():
                 print(f"{name}: {rate:g} a second", flush=True)
-                rows.append(under_load(name, port, processes, bodies, rate, given.seconds))
+                rows.append(under_load(name, [port], processes, bodies, rate, given.seconds))
     rows = with_ratios(rows)
     print(table(rows))
     write("chain", rows, bundle.name)

@@ -3,7 +3,8 @@
 Arrivals are a Poisson process. A latency counts from the moment a call was due, not from when a connection was free for
 it, so that a server that stalls is charged for all who wait: no omission is coordinated with it (Tene 2013).
 
-`python -m benchmarks.serving.load PORT PATH BODIES --rate R --seconds S` prints one line of JSON.
+`python -m benchmarks.serving.load PORT[,PORT] PATH BODIES --rate R --seconds S` prints one line of JSON. Several
+servers share the rate, each with arrivals of its own: together these are a Poisson process again.
 """
 
 from __future__ import annotations
@@ -126,6 +127,18 @@ async def load(
     return seen
 
 
+async def shared(ports: Sequence[int], path: str, bodies: list[bytes], rate: float, seconds: float) -> Seen:
+    """As `load`, of several servers: each has its part of the rate and of the bodies."""
+    seen, count = Seen(), len(ports)
+    await asyncio.gather(
+        *(
+            load(port, path, bodies[place::count], rate / count, seconds, place, seen)
+            for place, port in enumerate(ports)
+        )
+    )
+    return seen
+
+
 async def _call(
     port: int, path: str, body: bytes, due: float, free: asyncio.LifoQueue[Connection | None], seen: Seen
 ) -> None:
@@ -161,15 +174,15 @@ async def _exchanged(
 def main() -> None:
     """Reads the arguments, warms up for two seconds, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("port", type=int)
+    parser.add_argument("ports", type=lambda text: [int(port) for port in text.split(",")], metavar="PORT[,PORT]")
     parser.add_argument("path")
     parser.add_argument("bodies", type=Path, help="JSON lines, a body each")
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
     bodies = given.bodies.read_bytes().splitlines()
-    warm = asyncio.run(load(given.port, given.path, bodies, min(given.rate, 50), 2))
-    found = asyncio.run(load(given.port, given.path, bodies, given.rate, given.seconds))
+    warm = asyncio.run(shared(given.ports, given.path, bodies, min(given.rate, 50), 2))
+    found = asyncio.run(shared(given.ports, given.path, bodies, given.rate, given.seconds))
     print(json.dumps({**found.row(given.rate), "sent": len(warm.calls)}))
 
 
