@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from souk.config import DatasetConfig, Objectives, load_config
 from souk.errors import SoukError
 from souk.ingest.faults import Reason
-from souk.readers import fingerprint
+from souk.readers import find_files, fingerprint
 from souk.schema import TABLES, Kind
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +73,20 @@ def test_each_config_is_valid_and_explained(path: Path) -> None:
     assert text.startswith("# ")
     assert f"souk run --config configs/{path.name}" in text or f"make run DATASET={path.stem}" in text
     assert f"(../configs/{path.name})" in TEXT or path.stem == "simulated"
+
+
+def test_what_is_said_of_storage_that_cannot_be_read_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(bucket: str) -> str:
+        raise OSError("AWS Error NETWORK_CONNECTION")
+
+    monkeypatch.setattr("pyarrow.fs.resolve_s3_region", away)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    told = re.findall(r"^\| `((?:a driver for|files at) \w+://)\.\.\.` \|", TEXT, re.M)
+    assert len(told) == 2
+    for message in told:
+        with pytest.raises(SoukError, match=re.escape(message)):
+            find_files(message.split()[-1] + "shop/events.csv")
 
 
 def test_the_folder_of_the_data_can_be_named(tmp_path: Path) -> None:
