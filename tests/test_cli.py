@@ -166,6 +166,16 @@ def test_every_parameter_of_the_pipeline_is_given(config: Path) -> None:
     assert yaml.safe_load(values["ingest_config"])["name"] == "small"
 
 
+@pytest.mark.parametrize("command", ["run", "tune", "submit"])
+def test_beam_options_with_an_open_quote_are_told_before_the_data_are_read(
+    config: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--config", str(config), "--beam-options=--x='a"])
+    told = capsys.readouterr().err
+    assert end.value.code == 2 and 'words as a shell reads them, received "--x=\'a": No closing quotation' in told
+
+
 def test_what_the_disk_refuses_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
     events = tmp_path / "events.csv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import shlex
 from pathlib import Path
 
 from souk.workspace import Workspace
@@ -76,6 +77,14 @@ def finite(text: str) -> float:
 def not_negative(text: str) -> float:
     """A number of at least 0."""
     return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+
+
+def flags(text: str) -> list[str]:
+    """Words as a shell reads them."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected words as a shell reads them, received {text!r}: {error}") from error
 
 
 def registry(text: str) -> str:
@@ -159,5 +168,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--beam-runner", default="FnApiRunner", metavar="NAME", help="Beam runner (default: %(default)s)"
     )
     parser.add_argument(
-        "--beam-options", default="", metavar="TEXT", help='Beam options, as "--flink_master=host:8081 --parallelism=8"'
+        "--beam-options",
+        type=flags,
+        default=[],
+        metavar="TEXT",
+        help='Beam options, as "--flink_master=host:8081 --parallelism=8"',
     )

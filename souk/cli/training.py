@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import importlib.resources
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,7 +145,7 @@ def data_parameters(options: argparse.Namespace, config: DatasetConfig, workspac
         **{f"{step}_config": config.for_step(step) for step in STEP_SECTIONS},
         "schema": schema,
         "beam_runner": options.beam_runner,
-        "beam_options": json.dumps(shlex.split(options.beam_options)) if options.beam_options else "",
+        "beam_options": json.dumps(options.beam_options) if options.beam_options else "",
         "epochs": options.epochs,
     }
 
