@@ -53,8 +53,8 @@ def image(name: str, registry: str = REGISTRY, tag: str = TAG) -> str:
 
 
 def content_tag(root: Path = ROOT) -> str:
-    """`<version>-<12 hex digits>` over the Containerfile and every file that it copies."""
-    digest = hashlib.sha256()
+    """`<version>-<12 hex digits>` over the table, the Containerfile and every file that it copies."""
+    digest = hashlib.sha256(repr(IMAGES).encode())
     for path in sources(root):
         digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     [version] = re.findall(r'^__version__ = "(.+)"$', (root / "souk/__init__.py").read_text("utf-8"), re.M)

@@ -88,13 +88,16 @@ def build(row: Image, source: Path, path: Path) -> None:
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         "PATH": f"{Path(uv).parent}:{path}/bin:/usr/bin:/bin",
         "VIRTUAL_ENV": str(path),
-        "EXTRAS": ",".join(row.extras),
-        "LOCK": row.lock,
         "UV_QUIET": "1",
     }
+    given = {"EXTRAS": ",".join(row.extras), "LOCK": row.lock}
     source.mkdir()
-    for instruction, value in [*packages[1:], *souk[1:]]:
-        if instruction == "COPY":
+    for instruction, value in [*packages[1:], *souk]:
+        if instruction == "FROM":  # what it is given ends with a stage
+            variables = {name: value for name, value in variables.items() if name not in given}
+        elif instruction == "ARG" and (name := value.partition("=")[0]) in given:
+            variables[name] = given[name]
+        elif instruction == "COPY":
             *names, target = value.split()
             copy(names, source / target)
         elif instruction == "RUN" and "UV_VERSION" not in value:

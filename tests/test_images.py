@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from components.images import IMAGES, ROOT, build_command, content_tag, image, sources
+from components.images import IMAGES, ROOT, Image, build_command, content_tag, image, sources
 from tests.test_packaging import setup_cfg
 
 WHERE_IMAGES_ARE_NAMED = (
@@ -77,6 +77,21 @@ def test_every_install_is_from_a_lock_or_without_dependencies() -> None:
     assert '--build-constraints "requirements/$LOCK.txt"' in souk, "what builds it is run, and may be no other day's"
     for built in IMAGES.values():
         assert re.search(r"^setuptools==", (ROOT / "requirements" / f"{built.lock}.txt").read_text("utf-8"), re.M)
+
+
+def test_each_line_is_run_with_what_its_own_stage_declares() -> None:
+    """An ENV goes on into the stages that are made from one, an ARG does not."""
+    kept = dict[str, set[str]]()
+    for (_, base), *rest in stages():
+        parent, _, name = base.partition(" AS ")
+        known = set(kept.get(parent, set()))
+        for instruction, value in rest:
+            if instruction in {"ARG", "ENV"}:
+                known |= set(re.findall(r"(?:^|\s)(\w+)(?==|$)", value))
+            elif instruction == "RUN":
+                assert {*re.findall(r"\$\{?(\w+)", value)} <= known, value
+        arguments = {value.partition("=")[0] for instruction, value in rest if instruction == "ARG"}
+        kept[name] = known - arguments
 
 
 def test_uv_is_the_one_that_makes_the_development_environment() -> None:
@@ -165,6 +180,12 @@ def test_whatever_goes_into_an_image_changes_the_tag(tree: Path, path: str) -> N
     before = content_tag(tree)
     content = (tree / path).read_bytes()
     (tree / path).write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert content_tag(tree) != before
+
+
+def test_a_changed_row_of_the_table_changes_the_tag(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content_tag(tree)
+    monkeypatch.setitem(IMAGES, "serve", Image(("serve",)))
     assert content_tag(tree) != before
 
 
