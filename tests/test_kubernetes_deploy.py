@@ -15,12 +15,12 @@ from souk.index.collections import connect
 from souk.release.bundle import Bundle
 from souk.release.cluster import connect as to_cluster
 from souk.release.collections import collections_in_use
-from souk.release.inference_service import releases_of
+from souk.release.inference_service import Traffic, inference_service, releases_of, storage_uri
 from souk.release.manifest import read_manifest, write_manifest
 from souk.release.pointer import history, point, refuse, rolled_back
 from souk.steps.deploy import deploy
 from souk.workspace import Workspace
-from tests.kubernetes_fixtures import MILVUS, running
+from tests.kubernetes_fixtures import MILVUS, SERVICES, rollout, running
 from tests.release_fixtures import SPEC, deployed, write_release
 from tests.test_index_contract import milvus_server
 
@@ -121,6 +121,23 @@ def test_the_command_refuses_what_it_cannot_do(cluster, releases, config, capsys
         assert f"a whole number from 1 to 99, received '{share}': without the option it gets all; to end a " in said
     assert not cluster.exists()
     assert workspace.current_release() == ""
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, (3, 12)), ({"max_replicas": 2}, (1, 2))])
+def test_a_service_that_is_taken_over_keeps_its_servers_unless_the_config_says_how_many(
+    cluster, releases, config, given, kept
+):
+    """As charts/README.md hands it over: one server in the place of up to twelve would not bear their load."""
+    workspace, (first, second) = releases
+    section = {"target": "inference_service", "deadline_seconds": 20, **given}
+    chart = rollout()
+    made = inference_service(chart, Traffic(storage_uri(chart, first), (3, 12)))
+    cluster.admin("PATCH", f"{SERVICES}/souk?fieldManager=helm&force=false", made, "application/apply-patch+yaml")
+    config.write_text(yaml.safe_dump({**VALUES, "online_store": {"uri": "redis://redis"}, "rollout": section}))
+    for release, more in ((first, []), (second, ["--canary-percent", "10"]), (second, [])):
+        assert souk_deploy(config, workspace, release, "--force-conflicts", *more) == 0
+        predictor = cluster.spec()["predictor"]
+        assert (predictor["minReplicas"], predictor["maxReplicas"]) == kept
 
 
 def test_a_deploy_that_fails_leaves_current_where_it_is(cluster, releases, config, capsys):

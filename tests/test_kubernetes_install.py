@@ -2,11 +2,14 @@
 
 import argparse
 import importlib
+import re
 import subprocess
 
 import pytest
+import yaml
 
 from souk.cli import COMMANDS
+from souk.config import Rollout
 from tests.helm_chart import CHART, INSTALL, ROOT, helm_template, template
 from tests.requirements import require
 
@@ -47,14 +50,28 @@ def test_the_chart_refuses_what_is_no_flag_with_its_value(wrong: str) -> None:
     assert "values don't meet the specifications of the schema" in run.stderr
 
 
+def install(name: str, *words: str) -> str:
+    """What helm prints of an install whose InferenceService is the deploy step's: its objects and the notes."""
+    helm, own = require("helm", INSTALL), ("--dry-run=client", "--namespace", "n", "--set", "recommender.storageUri=")
+    command = [helm, "install", name, str(CHART), *own, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("name", ["souk", "shop"])
 def test_notes_name_the_claim_that_the_chart_makes(name: str) -> None:
-    helm = require("helm", INSTALL)
-    words = ["--dry-run=client", "--namespace", "n", "--set", "recommender.storageUri="]
-    run = subprocess.run([helm, "install", name, str(CHART), *words], capture_output=True, text=True, check=True)
-    [command] = [line for line in run.stdout.splitlines() if "souk submit" in line]
+    text = install(name)
+    [command] = [line for line in text.splitlines() if "souk submit" in line]
     assert f"--volume-claim {name}-workspace " in command
-    assert f"kind: PersistentVolumeClaim\nmetadata:\n  name: {name}-workspace\n" in run.stdout
+    assert f"kind: PersistentVolumeClaim\nmetadata:\n  name: {name}-workspace\n" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "replicas"), [(["--values", str(CHART / "values-production.yaml")], (3, 12)), ([], (1, 1))]
+)
+def test_notes_print_a_rollout_with_the_replicas_of_the_values(more: list[str], replicas: tuple[int, int]) -> None:
+    [section] = re.findall(r"^  rollout: (\{.*?\})$", install("shop", *more), re.M | re.S)
+    rollout = Rollout.model_validate(yaml.safe_load(section))
+    assert (rollout.replicas, rollout.name, rollout.namespace) == (replicas, "shop", "n")
 
 
 def test_the_readme_names_every_template() -> None:

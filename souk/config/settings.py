@@ -236,7 +236,8 @@ class Rollout(Section):
     """Where `deploy` puts a release, and how much traffic it gets there. See `docs/rollout.md`.
 
     `canary_percent` is the share of requests that a release starts with while the one before it keeps the rest; 0
-    gives it all of them. `storage` + `/` + the release's name is the address that KServe mounts or downloads.
+    gives it all of them. `storage` + `/` + the release's name is the address that KServe mounts or downloads. Where
+    neither `min_replicas` nor `max_replicas` is given, a service keeps those that it has, and a new one has 1 and 1.
     """
 
     target: Literal["workspace", "inference_service"] = "workspace"
@@ -248,15 +249,23 @@ class Rollout(Section):
         "pvc://souk-workspace/releases"
     )
     runtime: str = Field(default="souk", min_length=1)
-    min_replicas: int = Field(default=1, ge=1)
-    max_replicas: int = Field(default=1, ge=1)
+    min_replicas: int | None = Field(default=None, ge=1)
+    max_replicas: int | None = Field(default=None, ge=1)
     deadline_seconds: float = Field(default=600, gt=0)
 
     @model_validator(mode="after")
     def _replicas_in_order(self) -> Rollout:
-        if self.max_replicas < self.min_replicas:
-            raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
+        fewest, most = self.replicas or (1, 1)
+        if most < fewest:
+            raise ValueError(f"max_replicas {most} is below min_replicas {fewest}")
         return self
+
+    @property
+    def replicas(self) -> tuple[int, int] | None:
+        """Fewest and most servers, 1 where one of them is not given; None where neither is."""
+        if self.min_replicas is None and self.max_replicas is None:
+            return None
+        return self.min_replicas or 1, self.max_replicas or 1
 
     def check_index(self, index: LoadIndex) -> None:
         """A service of several servers needs an index that they share.
@@ -277,9 +286,10 @@ class Rollout(Section):
         Raises:
             SoukError: a cluster runs more than one, and the states are in sqlite.
         """
-        if self.target == "inference_service" and self.max_replicas > 1 and not store.uri:
+        most = (self.replicas or (1, 1))[1]
+        if self.target == "inference_service" and most > 1 and not store.uri:
             raise SoukError(
-                f"the address of a Redis in online_store.uri, since rollout.max_replicas is {self.max_replicas}",
+                f"the address of a Redis in online_store.uri, since rollout.max_replicas is {most}",
                 "none, which is sqlite: a file that one machine can share",
                 "Set online_store.uri, to redis://redis.redis:6379 for instance, or rollout.max_replicas to 1.",
             )

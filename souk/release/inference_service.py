@@ -134,7 +134,7 @@ def stages(rollout: Rollout, release: str, percent: int, before: Traffic | None)
     """What to apply, one after the other; each is ready before the next is applied.
 
     Args:
-        rollout: mode, storage and replicas.
+        rollout: mode, storage and replicas; where it says none, they stay as they are.
         release: its name.
         percent: its share of the requests, 0 for all of them.
         before: what the cluster does now; None where it has no release, and then there is nothing to split with.
@@ -142,7 +142,7 @@ def stages(rollout: Rollout, release: str, percent: int, before: Traffic | None)
     Returns:
         One or two states; the last is the wanted one.
     """
-    uri, replicas = storage_uri(rollout, release), (rollout.min_replicas, rollout.max_replicas)
+    uri, replicas = storage_uri(rollout, release), rollout.replicas or (before.replicas if before else (1, 1))
     whole = Traffic(uri, replicas, name=before.name if before else "")
     if before is None:
         return [whole]
