@@ -88,6 +88,23 @@ def test_without_a_claim_nothing_is_mounted_and_it_is_another_version(
     assert "another" in str(kubeflow.platforms[second])
 
 
+@pytest.mark.parametrize("claim", ["souk-workspace", ""])
+def test_the_steps_that_publish_user_states_get_the_password_of_their_redis(
+    kubeflow: Kubeflow, url: str, config: Path, claim: str
+) -> None:
+    assert submit(url, config, "--volume-claim", claim, "--env-secret", "shop-redis") == 0
+    [version] = kubeflow.versions
+    [platform] = kubeflow.platforms[version["name"]]
+    given = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    secrets = {name: parts["secretAsEnv"] for name, parts in given.items() if "secretAsEnv" in parts}
+    assert secrets.keys() == {"exec-build-features", "exec-deploy"}
+    for [secret] in secrets.values():
+        assert secret["keyToEnv"] == [{"envVar": "SOUK_REDIS_PASSWORD", "secretKey": "SOUK_REDIS_PASSWORD"}]
+        assert secret["secretNameParameter"] == {"runtimeValue": {"constant": secret["secretName"]}}
+        assert (secret["secretName"], secret["optional"]) == ("shop-redis", False)
+    assert all(("pvcMount" in parts) is bool(claim) for parts in given.values())
+
+
 def test_the_same_spec_is_uploaded_once_and_another_one_again(kubeflow: Kubeflow, url: str, config: Path) -> None:
     for words in ((), (), ("--tag", "2")):
         assert submit(url, config, "--registry", "r", *words) == 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from souk.cli import options
 from souk.config import Data, load_config
 from souk.errors import SoukError
+from souk.store.address import PASSWORD
 from souk.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help='volume of the workspace, mounted in every step; "" for none (default: %(default)s)',
     )
+    parser.add_argument(
+        "--env-secret",
+        default="",
+        metavar="NAME",
+        help=f"a Secret with the key {PASSWORD}, for the steps that publish to a Redis",
+    )
     parser.add_argument("--service-account", metavar="NAME", help="the steps' account (default: the server's)")
     parser.add_argument("--wait", action="store_true", help="follow the run to its end")
     parser.add_argument(
@@ -111,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"note: {server.host} has one user and no namespaces; --namespace is left out", file=sys.stderr)
     submission = Submission(server, arguments.ui or server.host, arguments.pipeline_root, arguments.service_account)
     try:
-        documents = training.documents(spec, arguments.volume_claim, arguments.workspace)
+        documents = training.documents(spec, arguments.volume_claim, arguments.workspace, arguments.env_secret)
         submission.upload(documents, arguments.experiment, arguments.create_experiment)
         if recurring:
             submission.repeat(arguments.recurring_name or name, values, when=(arguments.cron, arguments.every))

@@ -18,6 +18,7 @@ from souk.config import STEP_SECTIONS, Data, DatasetConfig
 from souk.errors import SoukError
 from souk.plugs import code_of
 from souk.readers import find_files, fingerprint
+from souk.store.address import PASSWORD
 from souk.workspace import Workspace
 
 Spec = dict[str, Any]
@@ -87,17 +88,31 @@ def with_verdicts_cached(spec: Spec) -> Spec:
     return spec
 
 
-def documents(spec: Spec, claim: str, workspace: str) -> list[Spec]:
-    """What is uploaded: the pipeline and, for Kubernetes, the volume of `claim` at `workspace` in every step's pod.
+def documents(spec: Spec, claim: str, workspace: str, secret: str = "") -> list[Spec]:
+    """What is uploaded: the pipeline and, for Kubernetes, the volume of `claim` at `workspace` in every step's pod, and
+    the Redis password of `secret`, its key as the variable, in the environment of those that have an online store.
 
-    The second is what `kfp.kubernetes.mount_pvc` compiles to; servers before 2.15 read `constant`. Without a claim the
-    pipeline stands alone.
+    The second is what `mount_pvc` and `use_secret_as_env` of `kfp.kubernetes` compile to; servers before 2.15 read
+    `constant` and `secretName`. Without either the pipeline stands alone.
     """
-    if not claim:
-        return [spec]
-    mount = {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": workspace}
-    executors = {name: {"pvcMount": [mount]} for name in spec["deploymentSpec"]["executors"]}
-    return [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}]
+    mount = {"constant": claim, "pvcNameParameter": _named(claim), "mountPath": workspace}
+    password = {
+        "keyToEnv": [{"envVar": PASSWORD, "secretKey": PASSWORD}],
+        "optional": False,
+        "secretName": secret,
+        "secretNameParameter": _named(secret),
+    }
+    executors: Spec = {}
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        stored = "online_store" in STEP_SECTIONS.get(_step(executor["container"]), ())
+        wanted = {"pvcMount": [mount] if claim else [], "secretAsEnv": [password] if secret and stored else []}
+        if parts := {key: value for key, value in wanted.items() if value}:
+            executors[name] = parts
+    return [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}] if executors else [spec]
+
+
+def _named(name: str) -> Spec:
+    return {"runtimeValue": {"constant": name}}
 
 
 def with_accelerators(spec: Spec, count: int, kind: str = "") -> Spec:
