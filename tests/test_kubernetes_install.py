@@ -2,15 +2,20 @@
 
 import argparse
 import importlib
+import json
 import re
+import shlex
 import subprocess
 
 import pytest
 import yaml
 
+from components.images import image
 from souk.cli import COMMANDS
 from souk.config import Rollout
+from souk.release.inference_service import IMAGE_GROUP
 from tests.helm_chart import CHART, INSTALL, ROOT, helm_template, template
+from tests.kubernetes_objects import problems
 from tests.requirements import require
 
 
@@ -63,6 +68,24 @@ def test_notes_name_the_claim_that_the_chart_makes(name: str) -> None:
     [command] = [line for line in text.splitlines() if "souk submit" in line]
     assert f"--volume-claim {name}-workspace " in command
     assert f"kind: PersistentVolumeClaim\nmetadata:\n  name: {name}-workspace\n" in text
+
+
+@pytest.mark.parametrize("place", ["notes", "manifests"])
+def test_a_pod_makes_the_fresh_volume_writable_for_the_steps(place: str) -> None:
+    """They run in pods of Kubeflow Pipelines, which have no fsGroup; the kubelet makes the volume that of this pod."""
+    name = "shop" if place == "notes" else "souk"
+    text = install(name) if place == "notes" else (ROOT / "manifests/README.md").read_text("utf-8")
+    [command] = re.findall(r"kubectl run .*?\}'", text, re.S)
+    words = shlex.split(command)
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    spec = json.loads(given["--overrides"])["spec"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": words[2]}, "spec": spec}
+    assert problems(pod) == []
+    assert spec["securityContext"]["fsGroup"] == IMAGE_GROUP
+    [volume], [container] = spec["volumes"], spec["containers"]
+    assert volume["persistentVolumeClaim"]["claimName"] == words[2] == f"{name}-workspace"
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == container["command"][2:] == ["/workspace"]
+    assert container["image"] == given["--image"] == (image("serve") if place == "notes" else "IMAGE")
 
 
 @pytest.mark.parametrize(

@@ -38,3 +38,25 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 6
 {{- end -}}
+
+{{/* Of a pod that mounts the workspace once: the kubelet makes a fresh volume its group's. It fails where the kubelet does
+not, as on a volume of NFS, which somebody has to make writable for group 1000. */}}
+{{- define "souk.writable" -}}
+spec:
+  securityContext:
+    fsGroup: 1000
+  containers:
+    - name: workspace
+      image: {{ .Values.image.serve }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      command: [test, -w, /workspace]
+      volumeMounts:
+        - name: workspace
+          mountPath: /workspace
+      securityContext:
+        {{- include "souk.securityContext" . | nindent 8 }}
+  volumes:
+    - name: workspace
+      persistentVolumeClaim:
+        claimName: {{ .Release.Name }}-workspace
+{{- end -}}
