@@ -140,6 +140,21 @@ def test_what_could_not_be_undone_is_said(
     assert [r["status"] for r in kubeflow.recurring] == ["DISABLED"]
 
 
+def test_an_old_one_that_stays_disabled_since_the_new_one_may_be_left_is_said(
+    kubeflow: Kubeflow, url: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where the server goes away midway: nothing runs at night then, unless somebody looks."""
+    assert submit(url, config, "--every", "24") == 0
+    [old] = [item["recurring_run_id"] for item in kubeflow.recurring]
+    for verb in ("enable", "delete"):
+        kubeflow.broken[OPERATION.format(verb)] = (500, '{"message": "busy"}')
+    assert submit(url, config, "--every", "12") == 2
+    assert [r["status"] for r in kubeflow.recurring] == ["DISABLED", "DISABLED"]
+    new = kubeflow.recurring[1]["recurring_run_id"]
+    told = f"the new one, {new}, may be left, enabled or not; the old one, {old}, may be disabled."
+    assert told in capsys.readouterr().err
+
+
 def test_an_old_one_that_cannot_be_deleted_stays_disabled(kubeflow: Kubeflow, url: str, config: Path) -> None:
     assert submit(url, config, "--every", "24") == 0
     kubeflow.broken[OPERATION.format("delete")] = (500, '{"message": "busy"}')

@@ -62,15 +62,16 @@ def replace(server: Server, recurring: models.V2beta1RecurringRun) -> tuple[str,
 
 def _undone(server: Server, error: SoukError, new: str, stopped: list[str]) -> SoukError:
     """Undoes what `replace` did; the error, with what could not be undone."""
-    left = []
+    left, disabled = list[str](), list[str]()
     try:
         server.delete_recurring(new)
     except SoukError:
-        left.append(f"the new one, {new}, may be left and enabled")
+        left, disabled = [f"the new one, {new}, may be left, enabled or not"], stopped
     for identifier in [] if left else stopped:
         try:
             server.enable_recurring(identifier, True)
         except SoukError:
-            left.append(f"the old one, {identifier}, may be disabled")
+            disabled.append(identifier)
+    left += [f"the old one, {identifier}, may be disabled" for identifier in disabled]
     state = f"Look at the recurring runs: {'; '.join(left)}." if left else "The recurring runs are as they were."
     return SoukError(error.expected, error.received, f"{error.remedy} {state}".strip())
