@@ -216,11 +216,12 @@ def test_calls_and_reasons_are_counted(server, workspace):
         'souk_requests_total{code="400",protocol="v2"}': 1,
         f'souk_degraded_slates_total{{reason="unknown_user",{release}}}': 1,
         f'souk_degraded_slates_total{{reason="malformed_feature:device",{release}}}': 1,
-        f"souk_slates_total{{{release}}}": 2,
-        'souk_impressions_answered_total{sink="files"}': 2,
+        f"souk_slates_total{{{release}}}": 3,
+        "souk_user_slates_total": 2,
+        'souk_impressions_answered_total{sink="files"}': 3,
     }
     before = {line: server.metric(line) for line in lines}
-    server.slates({"user_id": "stranger", "context": {"device": 1}}, ANN)
+    server.slates({"user_id": "stranger", "context": {"device": 1}}, ANN, {"events": []})
     server.call(V2, *BAD_V2["no user_id"])
     assert {line: server.metric(line) - before[line] for line in lines} == lines
     assert server.metric('souk_request_seconds_count{protocol="v1"}') > 0

@@ -44,6 +44,7 @@ class ServingMetrics:
             "souk_request_seconds", "Seconds from call to answer", ["protocol"], buckets=SECONDS, registry=registry
         )
         self._slates = Counter("souk_slates", "Requests answered with a slate", ["release"], registry=registry)
+        self._of_users = Counter("souk_user_slates", "Slates of requests that name a user", registry=registry)
         self._degraded = Counter(
             "souk_degraded_slates", "Slates by degraded reason", ["reason", "release"], registry=registry
         )
@@ -126,6 +127,7 @@ class ServingMetrics:
             if slate.release not in self._releases:
                 self._known(slate.release)
             self._slates.labels(slate.release).inc()
+            self._of_users.inc(bool(slate.user_id))
             for reason in slate.degraded:
                 self._degraded.labels(reason, slate.release).inc()
 
