@@ -6,12 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from souk.serving.experiments.counts import ArmMetrics
 from souk.serving.model import Checked, SoukModel
 from souk.serving.protocol.tracing import opened
 from souk.serving.recommender import Recommender
 from tests.arms_fixtures import arms_of, beside, write
 from tests.serving_fixtures import NOW, write_workspace
 from tests.test_serving_arms import TEXT, ask, of
+
+REFUSED = "souk_experiments_file_refused"
 
 
 @pytest.fixture
@@ -50,6 +53,23 @@ def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(wo
     arms.look()
     answered(arms, [replace(request, bound=before) for request in requests[:50]])
     assert arms.counts.units() == {} == arms.counts.slates, "what is no more is forgotten, whoever was still on the way"
+
+
+def test_that_the_file_is_refused_is_told_for_as_long_as_it_is(workspace):
+    """Of a server that starts with it, too: an alert on the count of refusals would see no increase, ever."""
+
+    def told():
+        return {metric.name: metric.samples for metric in ArmMetrics(arms).collect()}[REFUSED][0].value
+
+    arms = arms_of(workspace, TEXT)
+    assert told() == 0
+    for text, refused in (("experiments: 1", 1), (TEXT, 0), ("- ", 1), ("", 0)):
+        write(workspace, text)
+        arms.look()
+        arms.look()
+        assert told() == refused, text
+    arms = arms_of(workspace, "experiments: 1")
+    assert told() == 1 and not arms.now.plan.experiments
 
 
 def test_what_is_answered_again_after_a_failure_counts_once(workspace, monkeypatch):

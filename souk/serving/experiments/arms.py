@@ -62,7 +62,8 @@ class Arms:
         self.taken = self.refused = 0
         self._wanted = Experiments()
         self._seen: str | None = ""  # None for what is none
-        self._rejected, self._retries = False, Retries(clock)
+        self.rejected = False  # the file as it is now
+        self._retries = Retries(clock)
         self._retired: list[Served] = []
         self._bounds = weakref.WeakSet((self.now,))  # a request keeps that of its time
         self._binding = threading.Lock()
@@ -116,13 +117,13 @@ class Arms:
             self._seen = None
             return False
         except Exception as error:  # whatever is wrong with it, the experiments before go on
-            self.refused, self._rejected = self.refused + 1, True
+            self.refused, self.rejected = self.refused + 1, True
             self._retries.failed(error)
             defect = not isinstance(error, SoukError)
             logger.error("experiments refused, those before go on: %s", why(error), exc_info=defect)
             return False
         self._retries.begin()
-        self._rejected = False
+        self.rejected = False
         self.taken += 1
         logger.warning("experiments: %s", ", ".join(plan.experiments) or "none")
         return True
@@ -151,7 +152,7 @@ class Arms:
                 defect = not isinstance(error, SoukError)
                 logger.error("experiments rest while %s answers: %s", served.bundle.name, why(error), exc_info=defect)
                 self._move(Bound(Experiments(), served))
-            if self._rejected:  # what it asked for may be there now
+            if self.rejected:  # what it asked for may be there now
                 self._seen = None
 
     def _bind(self, plan: Experiments, main: Served, opened: Mapping[str, Served] = MappingProxyType({})) -> None:

@@ -98,6 +98,8 @@ class ArmMetrics(Collector):
         changes.add_metric(["taken"], self._arms.taken)
         changes.add_metric(["refused"], self._arms.refused)
         yield changes
+        refused = float(self._arms.rejected)
+        yield GaugeMetricFamily("souk_experiments_file_refused", "1 while the file that is there is", value=refused)
         rest = GaugeMetricFamily(
             "souk_experiment_rests", "1 for an experiment that nobody is in", labels=["experiment"]
         )
