@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from souk.serving.metrics import LAG_SECONDS, SECONDS
 from tests.helm_chart import CHART, template
 from tests.requirements import require
 from tests.serving_fixtures import write_workspace
@@ -69,6 +70,20 @@ def test_an_alert_says_what_is_wrong_and_what_to_do():
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     used = {name for rule in rules() for name in re.findall(r"\bsouk:[a-z0-9_:]+", rule["expr"])}
     assert used <= recorded
+
+
+def test_what_a_quantile_is_compared_with_is_a_bound_of_its_histogram():
+    """Between two bounds Prometheus draws a line, and tells whatever the calls did there."""
+    recorded = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    bounds, seen = {"souk_request_seconds": SECONDS, "souk_item_lag_seconds": LAG_SECONDS}, set()
+    for rule in rules():
+        name = re.match(r"souk:[a-z0-9_:]+", rule["expr"])
+        expression = recorded[name[0]] if name else rule["expr"]
+        if "alert" in rule and expression.startswith("histogram_quantile"):
+            [histogram] = re.findall(r"(souk_\w+)_bucket", expression)
+            assert float(rule["expr"].rpartition(" > ")[2]) in bounds[histogram], rule["alert"]
+            seen.add(histogram)
+    assert seen == set(bounds)
 
 
 def test_panels_do_not_overlap():

@@ -23,7 +23,7 @@ from souk.serving.releases import Releases, Served
 from souk.serving.room import Room
 from souk.serving.slate import Slate
 
-SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
+SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0)  # 0.2 is the budget
 STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 AGE_SECONDS = (60.0, 3600.0, 6 * 3600.0, 86_400.0, 2 * 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 RELEASES = 4  # of which slates are counted at a time: whoever serves for months has seen many
