@@ -86,6 +86,14 @@ def test_what_a_quantile_is_compared_with_is_a_bound_of_its_histogram():
     assert seen == set(bounds)
 
 
+def test_a_change_of_the_release_is_seen_of_servers_that_follow_no_pointer_too():
+    """Those of the chart are given their release, so that they never count a change."""
+    [serve] = template()["ServingRuntime", "souk"]["spec"]["containers"]
+    assert any(word.startswith("--release=") for word in serve["args"])
+    [note] = json.loads(DASHBOARD.read_text())["annotations"]["list"]
+    assert set(METRIC.findall(note["expr"])) == {"souk_release"}
+
+
 def test_panels_do_not_overlap():
     taken = set()
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
