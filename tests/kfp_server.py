@@ -102,9 +102,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         if 300 <= status < 400:
             self.send_header("Location", text)
-        self.send_header("Content-Length", str(len(text.encode())))
+        content = text.encode("utf-8", "surrogateescape")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(text.encode())
+        self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "code": failure.code,
             }
             code, text = failure.code, json.dumps(status) if failure.reason else failure.message
-        answer = text.encode()
+        answer = text.encode("utf-8", "surrogateescape")
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))

@@ -75,6 +75,8 @@ class Proxy(KubernetesApi):
         (400, "Client sent an HTTP request to an HTTPS server.", "400 Client sent"),
         (404, "<h1>404 Not Found</h1>", "'404 404 Not Found'"),
         (404, '{"details": null}', "404 "),
+        (200, "<title>Zugang verweigert f\udcfcr Sie</title>", "'Zugang verweigert für Sie'"),  # in ISO 8859-1
+        (403, "<title>Zugang verweigert f\udcfcr Sie</title>", "'Zugang verweigert für Sie'"),
     ],
 )
 def test_what_answers_is_no_kubernetes(tmp_path, code, text, shown):

@@ -67,6 +67,16 @@ def test_a_login_page_that_answers_200(kubeflow: Kubeflow, url: str, config: Pat
     assert "--token-file FILE" in error
 
 
+@pytest.mark.parametrize(
+    ("status", "told"), [(200, "(text/html, titled 'Zugang verweigert für Sie')"), (403, "HTTP 403 Zugang verweigert")]
+)
+def test_a_page_in_another_encoding(status: int, told: str, kubeflow: Kubeflow, url: str, config: Path, said) -> None:
+    """ISO 8859-1, of which nothing is said in its header."""
+    kubeflow.broken["healthz_service_get_healthz"] = (status, "<title>Zugang verweigert f\udcfcr Sie</title>")
+    assert submit(url, config) == 2
+    assert told in said()
+
+
 def test_a_login_page_in_the_middle(kubeflow: Kubeflow, url: str, config: Path, said) -> None:
     """A session that ends: no answer is taken for an empty list."""
     kubeflow.broken["experiment_service_list_experiments"] = (200, LOGIN)

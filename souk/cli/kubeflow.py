@@ -188,6 +188,12 @@ class Server:
                 return None
             location = (error.headers or {}).get("Location", "")
             raise errors.refused(self.host, task, error.status or 0, error.body or "", location) from error
+        except UnicodeDecodeError as error:  # a page of a proxy that does not say how it is written
+            page, cause = error.object.decode("latin-1"), error.__context__
+            if isinstance(cause, kfp_server_api.ApiException):
+                raise errors.refused(self.host, task, cause.status or 0, page) from error
+            kind = self._client.last_response.getheader("Content-Type")
+            raise errors.not_kubeflow(self.host, str(kind or ""), page) from error
         except AttributeError as error:  # kfp-server-api 2.17 trips over its own error for TLS, which has no body
             if isinstance(error.__context__, kfp_server_api.ApiException):
                 raise errors.untrusted(self.host, str(error.__context__.reason)) from error

@@ -102,6 +102,8 @@ class Cluster:
             raise Unavailable(
                 f"a Kubernetes API at {host}", str(error), "Check the address and network: `kubectl cluster-info`."
             ) from error
+        except UnicodeDecodeError as error:  # of the client, which takes every answer for UTF-8
+            raise self._not_kubernetes(error.object.decode("latin-1")) from error
         except ValueError:  # of http.client, which shows the token
             raise SoukError(
                 "a token of one line of visible ASCII characters",
