@@ -104,6 +104,24 @@ def test_a_canary_that_was_ended_counts_as_rolled_back(cluster, releases, config
     assert (workspace.current_release(), rolled_back(workspace)) == (second, [first])
 
 
+def test_a_canary_that_another_takes_the_place_of_counts_as_rolled_back(
+    cluster, releases, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("souk.steps.deploy._load_collection", lambda *_: None)
+    monkeypatch.setattr("souk.steps.deploy._fill_store", lambda *_: 0)
+    workspace, (first, second) = releases
+    third = deployed(workspace, tmp_path / "seed3", 3)
+    souk_deploy(config, workspace, first)
+    for release in (second, third):
+        assert souk_deploy(config, workspace, release, "--canary-percent", "10") == 0
+    assert (workspace.current_release(), rolled_back(workspace)) == (first, [second])
+    assert souk_deploy(config, workspace, third, "--canary-percent", "20") == 0
+    again = shutil.copytree(workspace.releases / second, tmp_path / "again")
+    deploy(step_config(canary_percent=10), str(workspace.root), str(again), "none", "none")
+    assert cluster.serves({first: 80, third: 20})
+    assert rolled_back(workspace) == [second]
+
+
 def test_the_command_refuses_what_it_cannot_do(cluster, releases, config, capsys):
     workspace, (first, second) = releases
     assert souk_deploy(config, workspace, first[:-1]) == 2

@@ -75,8 +75,8 @@ def roll_out(
 def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: int, force: bool = False) -> str:
     """`souk deploy`: promotes a release of the workspace, or rolls a canary of it forward or back, and says so.
 
-    `current` moves with all requests, never with a part of them. A canary that ends without a promotion counts as
-    rolled back, as does the current release when an earlier one takes its place.
+    `current` moves with all requests, never with a part of them. A canary that ends without a promotion, also where
+    another takes its place, counts as rolled back, as does the current release when an earlier one takes its place.
     """
     if rollout.target != "inference_service":
         raise SoukError(
@@ -91,10 +91,11 @@ def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: i
     cluster = connect(rollout)
     live = cluster.service()
     before = traffic_of(live) if live else None
-    if not roll_out(cluster, rollout, release, percent, force):
-        return f"{release}: {percent}% of requests; current stays {workspace.current_release() or 'nothing'}"
+    whole = roll_out(cluster, rollout, release, percent, force)
     if before and release_of(before.newest) != release and before.percent is not None:
         refuse(workspace, release_of(before.newest))
+    if not whole:
+        return f"{release}: {percent}% of requests; current stays {workspace.current_release() or 'nothing'}"
     if release in (*history(workspace), *rolled_back(workspace)):
         rollback(workspace, release)
     else:
