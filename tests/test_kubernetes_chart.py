@@ -126,6 +126,8 @@ def test_what_the_chart_renders_is_valid(arguments: tuple[str, ...]) -> None:
         "recommender.env[0].nam=A",
         "recommender.impressions={kafka://broker/topic}",
         "recommender.impressions={impressions}",
+        "recommender.impressions={/impressions}",  # nothing else than the workspace can be written
+        "recommender.impressions={/tmp/impressions}",  # or stays
         "recommender.impressions=s3://bucket",
         "image.serve=souk-serve:latest",
         "image.serv=x:1",

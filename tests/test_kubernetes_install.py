@@ -14,7 +14,7 @@ from components.images import image
 from souk.cli import COMMANDS
 from souk.config import Rollout
 from souk.release.inference_service import IMAGE_GROUP
-from tests.helm_chart import CHART, INSTALL, ROOT, helm_template, template
+from tests.helm_chart import CHART, DRIFT, INSTALL, ROOT, helm_template, template
 from tests.kubernetes_objects import problems
 from tests.requirements import require
 
@@ -95,6 +95,19 @@ def test_notes_print_a_rollout_with_the_replicas_of_the_values(more: list[str], 
     [section] = re.findall(r"^  rollout: (\{.*?\})$", install("shop", *more), re.M | re.S)
     rollout = Rollout.model_validate(yaml.safe_load(section))
     assert (rollout.replicas, rollout.name, rollout.namespace) == (replicas, "shop", "n")
+
+
+def test_what_a_prometheus_reads_has_the_labels_that_it_asks_for() -> None:
+    """That of kube-prometheus-stack reads no other, and says nothing of those that it leaves."""
+    on = (*DRIFT, "--set", "monitoring.enabled=true,monitoring.rules=true")
+    kinds = ("ServiceMonitor", "PrometheusRule")
+    labelled, plain = (
+        {name: each["metadata"]["labels"] for name, each in template(*on, *more).items() if name[0] in kinds}
+        for more in (("--set", "monitoring.labels.release=prom"), ())
+    )
+    assert len(labelled) == 3
+    assert labelled == {name: {**labels, "release": "prom"} for name, labels in plain.items()}
+    assert "kube-prometheus-stack wants monitoring.labels.release" in install("souk", *on)
 
 
 def test_the_readme_names_every_template() -> None:
