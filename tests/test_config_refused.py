@@ -66,7 +66,7 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
             ["dim: ", "Also train_two_tower.epochs: a whole number, or auto, received 'x'."],
         ),
         ("build_features: {habits: true}", ["my.yaml: build_features.habits: ", "a number, and", "Received: True."]),
-        ("build_features: {matches: yes}", ["build_features.matches: ", "a list, or auto. Received: True."]),
+        ("build_features: {matches: yes}", ["build_features.matches: ", "a list, or auto. Received: 'yes'."]),
         (
             "build_features: {matches: [[user_home]]}",
             ["build_features.matches: ", "2 or more entries", "Received: ['user_home']."],
@@ -87,8 +87,8 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
             HOMES + "build_features: {matches: [[user_home, item_city], [user_home, item_city]]}",
             ["each pair in build_features.matches once", "['user_home', 'item_city'] more often"],
         ),
-        ("build_features: {history_length: yes}", ["history_length: ", "a number or auto, and", "Received: True."]),
-        ("evaluate: {latency: off}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
+        ("build_features: {history_length: true}", ["history_length: ", "a number or auto, and", "Received: True."]),
+        ("evaluate: {latency: false}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
         ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),
         (
             SHOP + "train_ranker: {minority: {category: 0.5}}",

@@ -66,7 +66,8 @@ def test_truth_values_and_numbers_leave_out_the_same_rows_of_every_format(
 
 
 @pytest.mark.parametrize(
-    "cell", ["010", "007", "12:30", "1_000", "0x10", "+49170", "0000-00-00", "2024-02-30", "2024-05-31T12:00:00Z"]
+    "cell",
+    ["010", "007", "12:30", "1_000", "0x10", "+49170", "0000-00-00", "2024-02-30", "2024-05-31T12:00:00Z", "NO", "on"],
 )
 def test_what_yaml_would_count_or_date_leaves_out_the_rows_of_that_text(tmp_path: Path, cell: str) -> None:
     """YAML 1.1 reads 010 as 8, 12:30 as 750, and ends at a day that there is not."""

@@ -20,7 +20,7 @@ from souk.schema import EventType, Kind, contract
 SPLIT = (Kind.LIST, Kind.PATH, Kind.VECTOR)  # kinds of which a cell has several entries
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
 COLUMN = re.compile(r"[A-Za-z0-9_.-]+")  # what TensorFlow takes for a name
-NO_NUMBER = "a number{others}, and YAML's true, false, yes, no, on and off are none"
+NO_NUMBER = "a number{others}, and true and false are none"
 
 
 def spelled(pattern: str, words: str) -> AfterValidator:

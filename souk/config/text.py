@@ -14,8 +14,8 @@ from yaml.constructor import ConstructorError
 from souk.errors import SoukError
 
 CELLS = "event_types"  # the keys of this one are cells of a file, and no names
-NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}  # that YAML takes a text for
-DECIMAL = re.compile(r"-?(0|[1-9]\d*)|[-+]?(0|[1-9]\d*)?\.\d*(e[-+]\d+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
+GUESSED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "bool")}  # that YAML takes a text for
+PLAIN = re.compile(r"-?(0|[1-9]\d*)|[-+]?(0|[1-9]\d*)?\.\d*(e[-+]\d+)?|[-+]?\.inf|\.nan|true|false", re.IGNORECASE)
 
 
 def composed(name: str) -> str:
@@ -37,11 +37,12 @@ def with_composed_names(values: Any) -> Any:
 
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in one mapping, of which YAML would take the last without a word. Of numbers it
-    knows decimal ones alone: YAML reads the code 010 as 8, 12:30 as 750, and 0000-00-00 as a day that there is not."""
+    knows decimal ones alone, and of truth values true and false: YAML reads the code 010 as 8, 12:30 as 750, 0000-00-00
+    as a day that there is not, and the country NO as false."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         tag = str(super().resolve(kind, value, implicit))
-        return self.DEFAULT_SCALAR_TAG if tag in NUMBERS and not DECIMAL.fullmatch(value) else tag
+        return self.DEFAULT_SCALAR_TAG if tag in GUESSED and not PLAIN.fullmatch(value) else tag
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         lines: dict[str, int] = {}
