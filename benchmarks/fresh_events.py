@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.serving.load import HOST
-from benchmarks.serving.process import redis, running, spent
+from benchmarks.serving.process import HOST, redis, running, spent
 from benchmarks.setting import Setting
 from souk.spec import FeatureSpec, read_spec
 from souk.store.definitions import offline_file

@@ -23,8 +23,8 @@ import numpy as np
 
 from benchmarks.serving import K, souk_words
 from benchmarks.serving.faults import PATH, START, TIMEOUT_MS, Phase, Steps, late, observed
-from benchmarks.serving.load import HOST, Call, Seen, latencies, load
-from benchmarks.serving.process import gauge, running, user_ids
+from benchmarks.serving.load import Call, Seen, latencies, load
+from benchmarks.serving.process import HOST, gauge, running, user_ids
 from benchmarks.serving.waits import Waits
 
 CALLERS, TIMES, SHARE, BURST = 16, 3, 0.25, 5.0

@@ -25,8 +25,7 @@ from typing import Any
 
 from benchmarks.__main__ import table, write
 from benchmarks.serving import EMPTY, K, souk_words, under_load, written_bodies
-from benchmarks.serving.load import HOST
-from benchmarks.serving.process import await_ready, healthy, listening, running, started, user_ids
+from benchmarks.serving.process import HOST, await_ready, healthy, listening, running, started, user_ids
 from souk.index.milvus import open_or_build
 from souk.release.bundle import Bundle
 from souk.workspace import Workspace

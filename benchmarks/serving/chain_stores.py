@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.serving.load import HOST
+from benchmarks.serving.process import HOST
 from souk.workspace import Workspace
 
 

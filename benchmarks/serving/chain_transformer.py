@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from benchmarks.serving.process import HOST
+
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # as `souk serve` has it
 
 import asyncio
@@ -24,7 +26,6 @@ from feast import FeatureStore
 from kserve import Model
 
 from benchmarks.empty_server import LoopbackServer
-from benchmarks.serving.load import HOST
 from souk.index.milvus import MilvusIndex
 from souk.items import ItemTable
 from souk.pairs import pair_features

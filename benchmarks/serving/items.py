@@ -27,8 +27,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.__main__ import table, write
-from benchmarks.serving.load import HOST
-from benchmarks.serving.process import memory, running, spent, user_ids
+from benchmarks.serving.process import HOST, memory, running, spent, user_ids
 from souk.serving.items.log import ItemLog
 from souk.workspace import Workspace
 

@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.__main__ import table, write
-from benchmarks.serving.load import HOST, WHOLE
-from benchmarks.serving.process import running, spent, user_ids
+from benchmarks.serving.load import WHOLE
+from benchmarks.serving.process import HOST, running, spent, user_ids
 from souk.workspace import Workspace
 
 PREDICT = "/v1/models/souk:predict"

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-HOST = "127.0.0.1"
+from benchmarks.serving.process import HOST
+
 CONNECTIONS = 256  # more would be a queue of its own
 WHOLE = b'"degraded":[]'
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -19,8 +19,7 @@ import numpy as np
 
 from benchmarks.__main__ import table, write
 from benchmarks.serving.kept import once
-from benchmarks.serving.load import HOST
-from benchmarks.serving.process import running, spent, user_ids
+from benchmarks.serving.process import HOST, running, spent, user_ids
 from souk.workspace import Workspace
 
 AS_IT_IS = "as it is"
