@@ -1,6 +1,9 @@
 """The impression log: nothing is lost unseen."""
 
+import errno
+import fcntl
 import math
+import os
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -265,6 +268,20 @@ def test_an_empty_file_of_counts_is_told_once_and_gone(tmp_path, caplog):
     assert [lost(tmp_path, "files", lambda writer, parts: 0) for _ in range(2)] == [2, 0]
     assert list(tmp_path.iterdir()) == []
     assert sum("is not known" in record.getMessage() for record in caplog.records) == 2
+
+
+def test_on_a_network_volume_what_is_lost_is_counted(tmp_path, monkeypatch):
+    """It gives an exclusive lock of what is open for writing alone (flock(2), "NFS details")."""
+    lock = fcntl.flock
+
+    def of_network(file, operation):
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(file, operation)
+
+    monkeypatch.setattr(impression_counts.fcntl, "flock", of_network)
+    (tmp_path / ".files.w0.counts").write_bytes(FORM.pack(5, 2, 1, 0))
+    assert lost(tmp_path, "files", lambda writer, parts: 0) == 2 and not list(tmp_path.iterdir())
 
 
 def test_a_file_of_counts_that_another_start_took_away_before_the_lock_is_made_again(tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def lost(folder: Path, sink: str, rows_of: Callable[[str, int], int]) -> int:
     found = 0
     for path in sorted(folder.glob(f".{sink}.*{SUFFIX}")):
         try:
-            with path.open("rb") as file:
+            with path.open("r+b") as file:  # writable, or a network file system gives no lock
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where its process is alive
                 if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     continue
