@@ -13,7 +13,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from souk.errors import SoukError
 BEFORE = "drift.db"  # of whichever release had it, before each had a file of its own
 FORMAT = "1"
 KEPT_WINDOWS = 50
+WAIT_SECONDS = 30.0  # for another process to be done with the file
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
@@ -68,10 +69,11 @@ class State:
 
     Args:
         connection: to its database.
+        place: where that is, for messages.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+        self._connection, self._place = connection, place
         self._lock = threading.RLock()
 
     @classmethod
@@ -83,36 +85,36 @@ class State:
             release: the release.
 
         Raises:
-            SoukError: the folder cannot be written to, or holds a damaged state.
+            SoukError: the folder cannot be written to, or holds a damaged state, or one that another process uses. So
+                does each use of the state later.
         """
         if folder is None:
-            return cls._begin(sqlite3.connect(":memory:", isolation_level=None), release)
+            return cls._begin(sqlite3.connect(":memory:", isolation_level=None), release, "memory")
         own = path = Path(folder, f"drift-{release}.db")
         try:
             own.parent.mkdir(parents=True, exist_ok=True)
             for path in (own.with_name(BEFORE), own):
                 if path == own or path.exists():
-                    state = cls._begin(_connect(path), release)
+                    state = cls._begin(_connect(path), release, str(path))
                     if state.release == release:
                         return state
                     state.close()
             raise sqlite3.DatabaseError("the state of another release")
         except (OSError, sqlite3.Error) as error:
-            remedy = "Name another folder with --state, or move the file away to begin anew."
-            raise SoukError(f"a drift state to write to at {path}", f"{error}", remedy) from error
+            raise _refused(str(path), error) from error
 
     @classmethod
-    def _begin(cls, connection: sqlite3.Connection, release: str) -> State:
+    def _begin(cls, connection: sqlite3.Connection, release: str, place: str) -> State:
         """Makes what is missing; what stands there is not touched."""
-        state = cls(connection)
+        state = cls(connection, place)
         try:
             connection.executescript(TABLES)
             with state.change():
                 for name, value in (("format", FORMAT), ("release", release)):
-                    connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+                    state._run("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
             if state.get("format") != FORMAT:
                 raise sqlite3.DatabaseError(f"a state of format {state.get('format')}, not {FORMAT}")
-        except sqlite3.Error:
+        except (SoukError, sqlite3.Error):
             connection.close()
             raise
         return state
@@ -130,13 +132,14 @@ class State:
     def change(self) -> Iterator[None]:
         """A transaction: all that happens within is on disk at the end, or none of it after an exception."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._run("BEGIN IMMEDIATE")
             try:
                 yield
+                self._run("COMMIT")  # refused while another process reads, and the transaction is still open then
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk may have ended it
+                    self._run("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -146,33 +149,33 @@ class State:
 
     def get(self, name: str, default: str = "") -> str:
         """A value by name."""
-        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        row = self._run("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else default
 
     def put(self, name: str, value: str) -> None:
         """Sets a value."""
-        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def count(self, name: str, more: int = 1) -> None:
         """Adds to a total."""
         if more:
             change = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
-            self._connection.execute(change, (name, more))
+            self._run(change, (name, more))
 
     def totals(self) -> dict[str, int]:
         """All totals that are not zero."""
-        return dict(self._connection.execute("SELECT name, value FROM totals").fetchall())
+        return dict(self._run("SELECT name, value FROM totals").fetchall())
 
     def add(self, row: Row) -> bool:
         """Puts a row into the open window; False where one of its key is there already."""
         values = (row.kind, row.key or None, row.time, json.dumps(row.cells, separators=(",", ":")))
         insert = "INSERT OR IGNORE INTO open_rows (kind, key, time, cells) VALUES (?, ?, ?, ?)"
-        return self._connection.execute(insert, values).rowcount == 1
+        return self._run(insert, values).rowcount == 1
 
     def open_window(self) -> OpenWindow:
         """How far the open window is."""
         query = "SELECT kind, COUNT(*), MIN(time), MAX(time) FROM open_rows GROUP BY kind"
-        found = self._connection.execute(query).fetchall()
+        found = self._run(query).fetchall()
         if not found:
             return OpenWindow()
         kinds = {kind: count for kind, count, _, _ in found}
@@ -180,35 +183,50 @@ class State:
 
     def cells(self) -> list[dict[str, Cell]]:
         """The rows of the open window, as they came."""
-        return [json.loads(row[0]) for row in self._connection.execute("SELECT cells FROM open_rows ORDER BY id")]
+        return [json.loads(row[0]) for row in self._run("SELECT cells FROM open_rows ORDER BY id")]
 
     def close_window(self, content: Mapping[str, Any]) -> int:
         """Empties the open window and keeps its `content`; returns its number, from 1."""
         number = int(self.get("windows", "0")) + 1
         self.put("windows", str(number))
-        self._connection.execute("DELETE FROM open_rows")
-        self._connection.execute("INSERT INTO windows VALUES (?, ?)", (number, json.dumps(content)))
-        self._connection.execute("DELETE FROM windows WHERE number <= ?", (number - KEPT_WINDOWS,))
+        self._run("DELETE FROM open_rows")
+        self._run("INSERT INTO windows VALUES (?, ?)", (number, json.dumps(content)))
+        self._run("DELETE FROM windows WHERE number <= ?", (number - KEPT_WINDOWS,))
         return number
 
     def windows(self) -> list[dict[str, Any]]:
         """The content of the last closed windows, the oldest first."""
-        found = self._connection.execute("SELECT number, content FROM windows ORDER BY number")
+        found = self._run("SELECT number, content FROM windows ORDER BY number")
         return [json.loads(content) | {"number": number} for number, content in found]
 
     def take_file(self, name: str) -> bool:
         """Marks a file as read; False where it is already."""
-        return self._connection.execute("INSERT OR IGNORE INTO files VALUES (?)", (name,)).rowcount == 1
+        return self._run("INSERT OR IGNORE INTO files VALUES (?)", (name,)).rowcount == 1
 
     def unread(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that are not marked as read, in order."""
-        read = {row[0] for row in self._connection.execute("SELECT path FROM files")}
+        read = {row[0] for row in self._run("SELECT path FROM files")}
         return [name for name in names if name not in read]
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _refused(self._place, error) from error
+
+
+def _refused(place: str, error: OSError | sqlite3.Error) -> SoukError:
+    """The error for a file that cannot be used, now or at all."""
+    remedy = "Look at the space and your rights there, name another folder with --state, or move the file away to begin"
+    remedy += " anew, once nothing uses it."
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        remedy = "Another process uses it, as a second souk-drift would: wait for its end."
+    return SoukError(f"a drift state to write to at {place}", str(error), remedy)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Of any thread, one at a time; a commit is on disk when it returns."""
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error:

@@ -11,6 +11,7 @@ from souk.drift.rows import Row
 from souk.drift.state import State
 from souk.errors import SoukError
 from tests.drift.shop import NOON
+from tests.full_disk import largest_file
 
 
 def names(folder: Path) -> list[str]:
@@ -100,6 +101,53 @@ def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     state.close()
     with pytest.raises(SoukError, match="format 99"):
         State.open(tmp_path, "shop")
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for another process to be done with a state."""
+    monkeypatch.setattr("souk.drift.state.WAIT_SECONDS", 0.05)
+
+
+def test_a_reader_that_keeps_a_change_from_the_disk_keeps_that_one_alone(tmp_path: Path, at_once: None) -> None:
+    state = State.open(tmp_path, "shop")
+    reader = sqlite3.connect(tmp_path / "drift-shop.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM meta").fetchone()
+    with pytest.raises(SoukError, match="Another process uses it"), state.change():
+        state.put("first", "yes")
+    reader.close()
+    with state.change():
+        state.put("second", "yes")
+    assert (state.get("first"), state.get("second")) == ("", "yes")
+
+
+def test_a_state_that_another_process_writes_to_is_not_to_be_moved(tmp_path: Path, at_once: None) -> None:
+    State.open(tmp_path, "shop").close()
+    writer = sqlite3.connect(tmp_path / "drift-shop.db", isolation_level=None)
+    for lock in ("IMMEDIATE", "EXCLUSIVE"):
+        writer.execute(f"BEGIN {lock}")
+        with pytest.raises(SoukError, match="wait for its end") as refused:
+            State.open(tmp_path, "shop")
+        assert "move the file away" not in str(refused.value)
+        writer.execute("ROLLBACK")
+    assert State.open(tmp_path, "shop").release == "shop"
+
+
+def test_a_full_disk_is_told_as_such_and_what_was_on_it_stays(tmp_path: Path) -> None:
+    state = State.open(tmp_path, "shop")
+    size = (tmp_path / "drift-shop.db").stat().st_size
+
+    def fill() -> None:
+        with largest_file(size), state.change():
+            for number in range(500):
+                state.put(str(number), "long" * 99)
+
+    with pytest.raises(SoukError, match="Look at the space"):
+        fill()
+    with state.change():
+        state.put("then", "yes")
+    assert (state.get("0"), state.get("then")) == ("", "yes")
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
