@@ -31,7 +31,7 @@ class Bell:
 
     Args:
         state: where alarms wait to be told.
-        folder: where `alarm.json` goes; None for nowhere.
+        folder: where `alarm.json` goes, that of the last one; None for nowhere.
         url: is sent the alarm as JSON by POST; "" for nobody. Its path is a secret where it is a webhook's, so neither
             messages nor logs have more of it than scheme and host.
         sleep: waits for seconds.
@@ -46,22 +46,27 @@ class Bell:
         self._host = _host(url) if url else ""
         self._sleep = sleep
 
-    def ring(self) -> None:
-        """Tells the alarm that waits, if there is one. A call that fails in every attempt is counted, and not fatal."""
+    def ring(self) -> int:
+        """Tells the alarms that wait, the oldest first; returns how many. A call that fails each time is counted."""
+        told = 0
+        while record := self._waiting():
+            self._tell(record)
+            told += 1
+        return told
+
+    def _waiting(self) -> Mapping[str, Any] | None:
         with self._state.reading():
-            waiting = self._state.get("untold")
-        if not waiting:
-            return
-        record = json.loads(waiting)
+            return next(iter(self._state.untold()), None)
+
+    def _tell(self, record: Mapping[str, Any]) -> None:
         logger.warning("%s", line(record))
         if self._folder is not None:
             with placed(Path(self._folder, FILE)) as file:
                 file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        called = self._call(waiting.encode()) if self._url else True
+        called = self._call(json.dumps(record).encode()) if self._url else True
         with self._state.change():
             self._state.count("calls_failed", not called)
-            if self._state.get("untold") == waiting:
-                self._state.put("untold", "")
+            self._state.put_untold([each for each in self._state.untold() if each["window"] != record["window"]])
 
     def _call(self, body: bytes) -> bool:
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})

@@ -10,6 +10,7 @@ from pathlib import Path
 from souk.drift.impressions import part_files, records
 from souk.drift.rows import Row, RowReader
 from souk.drift.windows import Monitor, Window
+from souk.errors import SoukError
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,15 @@ class Pass:
         rows: requests taken from them.
         others: records of other releases, passed over.
         windows: those that closed.
+        refused: what ended the pass before its time: a file that is damaged or lacks a column, or what the state's disk
+            refuses. What was read before it is taken, it and what comes after it is not.
     """
 
     files: int
     rows: int
     others: int
     windows: tuple[Window, ...]
+    refused: SoukError | None = None
 
     @property
     def alarm(self) -> bool:
@@ -44,17 +48,21 @@ def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> 
         now: UTC epoch milliseconds.
 
     Raises:
-        SoukError: a file is damaged or lacks a column; those before it are taken, it and those after it are not.
+        SoukError: there is no such log, or the state cannot be read.
     """
     names = monitor.state.unread(part_files(folder))
     windows: list[Window] = []
-    before = Counter(monitor.state.totals())
-    for name in names:
-        of_file: Counter[str] = Counter()
-        windows += monitor.take(_rows(Path(folder, name), reader, now, of_file), of_file, file=name)
-    windows += monitor.close_due(now)
+    before, read, refused = Counter(monitor.state.totals()), 0, None
+    try:
+        for name in names:
+            of_file: Counter[str] = Counter()
+            windows += monitor.take(_rows(Path(folder, name), reader, now, of_file), of_file, file=name)
+            read += 1
+        windows += monitor.close_due(now)
+    except SoukError as error:
+        refused = error
     taken = Counter(monitor.state.totals()) - before
-    return Pass(len(names), taken["rows_record"], taken["other_release"], tuple(windows))
+    return Pass(read, taken["rows_record"], taken["other_release"], tuple(windows), refused)
 
 
 def _rows(path: Path, reader: RowReader, now: int, counts: Counter[str]) -> Iterator[Row]:

@@ -106,8 +106,11 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         _tell(session, found, arguments)
     finally:
-        session.bell.ring()  # last: what it calls may take long to answer
-    return ALARM if found.alarm else QUIET
+        told = session.bell.ring()  # last: what it calls may take long to answer
+    if found.refused:
+        print(f"souk-drift check: {found.refused}", file=sys.stderr)
+    # What is to mend is told by each pass until it is, an alarm by one alone.
+    return ALARM if found.alarm or told else MEND if found.refused else QUIET
 
 
 def _tell(session: Session, found: Pass, arguments: argparse.Namespace) -> None:

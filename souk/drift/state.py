@@ -162,6 +162,15 @@ class State:
             change = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
             self._run(change, (name, more))
 
+    def untold(self) -> list[dict[str, Any]]:
+        """The alarms that wait to be told, the oldest first."""
+        waiting = json.loads(self.get("untold") or "[]")
+        return waiting if isinstance(waiting, list) else [waiting]  # the one that a version before kept
+
+    def put_untold(self, alarms: Sequence[Mapping[str, Any]]) -> None:
+        """Sets the alarms that wait to be told."""
+        self.put("untold", json.dumps(alarms) if alarms else "")
+
     def totals(self) -> dict[str, int]:
         """All totals that are not zero."""
         return dict(self._run("SELECT name, value FROM totals").fetchall())

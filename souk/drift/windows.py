@@ -122,7 +122,7 @@ class Monitor:
         self.state.count("alarms", bool(alarm))
         window = Window(number, opened.rows, opened.began, opened.ended, tested, tuple(alarm), tuple(columns))
         if alarm and not self.state.get("alarming"):
-            self.state.put("untold", json.dumps(alarm_record(self.detector.release, window)))
+            self.state.put_untold([*self.state.untold(), alarm_record(self.detector.release, window)])
         if tested:
             self.state.put("alarming", "yes" if alarm else "")
         return window

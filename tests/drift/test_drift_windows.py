@@ -169,6 +169,21 @@ def test_an_alarm_is_told_once_with_the_features_by_strength(
     assert json.loads((tmp_path / "alarm.json").read_text())["window"] == 6, "a new one is"
 
 
+def test_each_alarm_of_one_pass_is_told(fresh: Monitor, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number, planted in enumerate([WEST, WEST, {}, {"user_age": 30.0}, {"user_age": 30.0}]):
+        fresh.take(rows(400, 51 + number, 400 * number, **planted), {})
+    bell = Bell(fresh.state, tmp_path)
+    assert (bell.ring(), bell.ring()) == (2, 0)
+    first, second = [text for text in caplog.messages if "drift alarm" in text]
+    assert "window 2: user_region" in first and "window 5: user_age" in second
+    assert json.loads((tmp_path / "alarm.json").read_text())["window"] == 5, "the file is of the last"
+
+
+def test_the_one_alarm_that_a_version_before_kept_is_told(fresh: Monitor, tmp_path: Path) -> None:
+    fresh.state.put("untold", json.dumps({"release": "shop", "window": 2, "features": []}))
+    assert (Bell(fresh.state, tmp_path).ring(), fresh.state.get("untold")) == (1, "")
+
+
 def test_an_alarm_that_a_killed_process_did_not_tell_is_told_by_the_next(base: Monitor, tmp_path: Path) -> None:
     first = alarmed(Monitor(base.detector, State.open(tmp_path, base.detector.release)))
     first.state.close()

@@ -1,0 +1,72 @@
+"""Passes of `souk-drift check` that end before their time, or find little of their release; and what comes after."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.drift.shop import NOON, RELEASE, as_rows, check, log, monitor, some, traffic
+from tests.full_disk import largest_file
+
+WEST = {"user_region": some(0.4, "west")}
+
+
+def part(folder: Path, number: int) -> Path:
+    return next(folder.rglob(f"w-{number:06d}.parquet"))
+
+
+def test_the_alarm_of_the_files_before_a_damaged_one_is_told_at_once(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, state, report = tmp_path / "i", tmp_path / "s", tmp_path / "r.html"
+    log(folder, parts=3, **WEST)
+    part(folder, 2).write_bytes(part(folder, 2).read_bytes()[:-50])
+    more = ("--state", str(state), "--report", str(report))
+    assert check(release, folder, *more) == 3, "what is to mend is told by the next pass again, the alarm is not"
+    said = capsys.readouterr()
+    assert "2 new files, 800 requests, 2 windows" in said.out and "window 2, 400 requests: alarm" in said.out
+    assert "Move the damaged file out of the log" in said.err and report.exists()
+    (state / "alarm.json").unlink()
+    assert check(release, folder, *more) == 2
+    assert "Move the damaged file out of the log" in capsys.readouterr().err and not (state / "alarm.json").exists()
+
+
+def test_an_alarm_that_a_killed_pass_did_not_tell_is_the_next_one_s(release: Path, tmp_path: Path) -> None:
+    killed = monitor(release, tmp_path / "s")
+    killed.take(as_rows(traffic(800, 7, **WEST), time=NOON), {})
+    killed.state.close()
+    (tmp_path / "i").mkdir()
+    assert [check(release, tmp_path / "i", "--state", str(tmp_path / "s")) for _ in range(2)] == [3, 0]
+
+
+def test_a_pass_beside_another_one_says_so(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("souk.drift.state.WAIT_SECONDS", 0.05)
+    log(tmp_path / "i", rows=10)
+    monitor(release, tmp_path / "s").state.close()
+    other = sqlite3.connect(tmp_path / "s" / f"drift-{RELEASE}.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert check(release, tmp_path / "i", "--state", str(tmp_path / "s")) == 2
+    said = capsys.readouterr().err
+    assert "wait for its end" in said and "move the file away" not in said
+    other.close()
+    assert check(release, tmp_path / "i", "--state", str(tmp_path / "s")) == 0
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_pass_is_something_to_mend(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--state", str(tmp_path / "s"), "--rows", "4000")
+    log(tmp_path / "i", rows=100)
+    assert check(release, tmp_path / "i", *more) == 0
+    log(tmp_path / "i", parts=2, rows=100, first=1)
+    capsys.readouterr()
+    with largest_file((tmp_path / "s" / f"drift-{RELEASE}.db").stat().st_size):
+        assert check(release, tmp_path / "i", *more) == 2
+    said = capsys.readouterr()
+    assert "Look at the space" in said.err and "0 new files, 0 requests" in said.out
+    assert check(release, tmp_path / "i", *more) == 0
+    assert "2 new files, 200 requests" in capsys.readouterr().out
