@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from souk.drift.columns import Cell, fill
@@ -17,8 +17,10 @@ from souk.drift.reference import Reference
 from souk.errors import SoukError
 from souk.experiments import arms_of
 from souk.monitored import SCORE, item_scores, score_columns, slate_scores
+from souk.schema import SECONDS
 
 Kind = Literal["record", "request", "response"]
+LATEST = 1000 * SECONDS.stop  # a time of later is none, or not in milliseconds
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,13 @@ class RowReader:
 
     Args:
         reference: the release's.
+
+    Attributes:
+        release: its name.
     """
 
     def __init__(self, reference: Reference) -> None:
-        self._release = reference.release
+        self.release = reference.release
         self._columns, self._spec = reference.columns, reference.spec
         self._context = {feature.source: feature.name for feature in reference.spec.context}
 
@@ -70,7 +75,7 @@ class RowReader:
         Raises:
             SoukError: one of them is no impression record.
         """
-        ours = [r for r in records if not isinstance(r, dict) or r.get("release") in (None, self._release)]
+        ours = [r for r in records if not isinstance(r, dict) or r.get("release") in (None, self.release)]
         rows = [self._record(record, now) for record in ours]
         return [row for row in rows if row], len(records) - len(ours)
 
@@ -95,7 +100,7 @@ class RowReader:
         """
         rows = []
         slates = [_object(slate, f"predictions[{n}]") for n, slate in enumerate(_list(body, "predictions"))]
-        ours = [slate for slate in slates if slate.get("release") in (None, self._release)]
+        ours = [slate for slate in slates if slate.get("release") in (None, self.release)]
         for number, slate in enumerate(ours):
             try:
                 values = item_scores(slate["items"], self._spec)
@@ -104,7 +109,7 @@ class RowReader:
                 raise _no("a slate with items and their scores", slate, f"predictions[{number}]") from error
             if self._scored(values):
                 scores = {} if _in_arm(slate) else scores
-                own = str(slate.get("request_id") or (key and f"{key}/{number}"))
+                own = _key(slate) or (key and f"{key}/{number}")
                 rows.append(self._row("response", own, now, scores))
         return rows, len(slates) - len(ours)
 
@@ -116,7 +121,7 @@ class RowReader:
             columns = {name: values.get(name) or () for name in self._spec.objectives.names}
             scores = slate_scores({SCORE: values["scores"], **columns}, self._spec)
             scores = scores if self._scored(columns) and not _in_arm(values) else {}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:  # of a text with brackets beyond measure
             raise _no("an impression record with features and scores", record, "a record") from error
         if not isinstance(features, dict):
             raise _no("an impression record with features and scores", record, "a record")
@@ -129,9 +134,10 @@ class RowReader:
                 f"one without {', '.join(sorted(lacking))}",
                 "Send records as souk serve writes them.",
             )
-        time = values.get("answered_at")
-        time = time if isinstance(time, int) and not isinstance(time, bool) else now
-        return self._row("record", str(values.get("request_id") or ""), time, features | scores)
+        given = values.get("answered_at")
+        time = given if type(given) is int and 0 <= given < LATEST else now
+        row = self._row("record", _key(values), time, features | scores)
+        return row if given is None or time is given else replace(row, malformed=row.malformed + 1)
 
     def _scored(self, values: Mapping[str, Sequence[float | None]]) -> bool:
         """Whether a model gave any item of a slate a probability."""
@@ -142,9 +148,16 @@ class RowReader:
         return Row(kind, key, time, cells, malformed)
 
 
+def _key(answer: Mapping[str, Any]) -> str:
+    """What names an answer; "" where nothing does. What is no text or number is nothing: it may be nested too deep."""
+    key = answer.get("request_id")
+    return str(key or "") if isinstance(key, str | int) else ""
+
+
 def _in_arm(answer: Mapping[str, Any]) -> bool:
     """Whether an answer is of an experiment's arm; nothing in it tells what that changes."""
-    return bool(arms_of(str(answer.get("arm") or "")))
+    arm = answer.get("arm")
+    return isinstance(arm, str) and bool(arms_of(arm))
 
 
 def _list(body: Any, name: str) -> Iterable[Any]:

@@ -79,6 +79,33 @@ def test_answers_of_an_arm_count_without_their_scores(
     assert drifted(watched, rows) == found
 
 
+@pytest.mark.parametrize(
+    ("answered_at", "time", "malformed"),
+    [(None, 9, 0), (5, 5, 0), (2**63, 9, 1), (1_700_000_000 * 10**9, 9, 1), (-1, 9, 1), (True, 9, 1), ("5", 9, 1)],
+)
+def test_a_time_that_is_none_is_that_of_its_arrival(release: Path, answered_at: Any, time: int, malformed: int) -> None:
+    [row], _ = reader(release).records([record(traffic(1, 5)[0], 0) | {"answered_at": answered_at}], 9)
+    assert (row.time, row.malformed) == (time, malformed)
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    inmost: list[Any] = []
+    for _ in range(depth):
+        inmost = [inmost]
+    return inmost
+
+
+def test_what_is_nested_too_deep_is_no_key_and_no_arm(release: Path) -> None:
+    [request] = traffic(1, 5)
+    deep = {"request_id": nested(2000), "arm": nested(2000)}
+    [row], _ = reader(release).records([record(request, 0) | deep], 0)
+    [answer], _ = reader(release).response({"predictions": [slate(request, 0) | deep]}, "k", 0)
+    assert (row.key, answer.key) == ("", "k/0")
+    [numbered], _ = reader(release).records([record(request, 0) | {"request_id": 7}], 0)
+    assert numbered.key == "7"
+
+
 @pytest.mark.parametrize("arm", [None, 7, ["a=b"], {}])
 def test_an_arm_that_is_no_text_is_no_error(release: Path, arm: Any) -> None:
     [row], _ = reader(release).response({"predictions": [slate(traffic(1, 5)[0], 0) | {"arm": arm}]}, "k", 0)

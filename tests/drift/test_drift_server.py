@@ -229,6 +229,7 @@ def test_events_of_the_payload_logger_give_context_and_scores(release: Path, tmp
         ({"instances": [7]}, {}, "to be an object"),
         ({"instances": [{"features": {}}]}, {}, "features and scores"),
         ({"instances": [{"features": "{", "scores": [1.0]}]}, {}, "features and scores"),
+        ({"instances": [{"features": "[" * 5000, "scores": [1.0]}]}, {}, "features and scores"),
         ({"instances": [{"features": [], "scores": [1.0]}]}, {}, "features and scores"),
         ({"instances": [{"features": {"user_age": 3}, "scores": ["high"]}]}, {}, "features and scores"),
         ({"instances": [{"features": {"user_age": 3}, "scores": [1.0]}]}, {}, "one without"),
