@@ -50,7 +50,8 @@ def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> 
     Raises:
         SoukError: there is no such log, or the state cannot be read.
     """
-    names = monitor.state.unread(part_files(folder))
+    found = part_files(folder)
+    names = monitor.state.unread(found)
     windows: list[Window] = []
     before, read, refused = Counter(monitor.state.totals()), 0, None
     try:
@@ -59,6 +60,7 @@ def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> 
             windows += monitor.take(_rows(Path(folder, name), reader, now, of_file), of_file, file=name)
             read += 1
         windows += monitor.close_due(now)
+        monitor.state.forget_files(min(found, default=""))
     except SoukError as error:
         refused = error
     taken = Counter(monitor.state.totals()) - before
@@ -66,7 +68,7 @@ def check(monitor: Monitor, reader: RowReader, folder: str | Path, now: int) -> 
 
 
 def _rows(path: Path, reader: RowReader, now: int, counts: Counter[str]) -> Iterator[Row]:
-    for batch in records(path, reader.objectives):
+    for batch in records(path, reader.release, reader.objectives):
         rows, others = reader.records(batch, now)
         counts["other_release"] += others
         yield from rows

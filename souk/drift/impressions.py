@@ -28,11 +28,12 @@ def part_files(folder: str | Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
-def records(path: Path, objectives: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
-    """The records of one part file, in batches.
+def records(path: Path, release: str, objectives: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
+    """The records of one part file, in batches; of a file that has none of the release, their releases alone.
 
     Args:
         path: the file.
+        release: whose records are to be read; so are those of no release.
         objectives: whose probabilities are read, where the file has them.
 
     Raises:
@@ -44,6 +45,10 @@ def records(path: Path, objectives: Iterable[str]) -> Iterator[list[dict[str, An
             if lacking:
                 remedy = "Features are logged since this version of souk serve: check what it has written since."
                 raise SoukError(f"impression records with {', '.join(lacking)} in {path}", "no such column", remedy)
+            releases = file.read(["release"]).to_pylist()
+            if not any(record["release"] in (None, release) for record in releases):
+                yield releases
+                return
             given = [name for name in ("arm", *objectives) if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH, columns=list(dict.fromkeys([*COLUMNS, *given]))):
                 yield batch.to_pylist()

@@ -208,6 +208,10 @@ class State:
         found = self._run("SELECT number, content FROM windows ORDER BY number")
         return [json.loads(content) | {"number": number} for number, content in found]
 
+    def forget_files(self, before: str) -> None:
+        """Forgets the marks of the files whose names are before that one, as those of days that were deleted."""
+        self._run("DELETE FROM files WHERE path < ?", (before,))
+
     def take_file(self, name: str) -> bool:
         """Marks a file as read; False where it is already."""
         return self._run("INSERT OR IGNORE INTO files VALUES (?)", (name,)).rowcount == 1

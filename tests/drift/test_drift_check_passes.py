@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.drift.shop import NOON, RELEASE, as_rows, check, log, monitor, some, traffic
@@ -15,6 +17,14 @@ WEST = {"user_region": some(0.4, "west")}
 
 def part(folder: Path, number: int) -> Path:
     return next(folder.rglob(f"w-{number:06d}.parquet"))
+
+
+def files(state: Path) -> list[str]:
+    """The part files that are marked as read."""
+    connection = sqlite3.connect(state / f"drift-{RELEASE}.db")
+    names = [Path(path).stem for (path,) in connection.execute("SELECT path FROM files ORDER BY path")]
+    connection.close()
+    return names
 
 
 def test_the_alarm_of_the_files_before_a_damaged_one_is_told_at_once(
@@ -39,6 +49,39 @@ def test_an_alarm_that_a_killed_pass_did_not_tell_is_the_next_one_s(release: Pat
     killed.state.close()
     (tmp_path / "i").mkdir()
     assert [check(release, tmp_path / "i", "--state", str(tmp_path / "s")) for _ in range(2)] == [3, 0]
+
+
+def test_of_a_file_of_another_release_no_more_is_read_than_that(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(tmp_path / "i", parts=2, release="shop-ffffffffffff")
+    log(tmp_path / "i", first=2)
+    read, whole = [], pq.ParquetFile.iter_batches
+
+    def noted(file: pq.ParquetFile, *words: Any, **named: Any) -> Any:
+        read.append(file)
+        return whole(file, *words, **named)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+    assert check(release, tmp_path / "i") == 0
+    assert "3 new files, 400 requests" in (said := capsys.readouterr().out) and len(read) == 1
+    assert "800 records of other releases were passed over" in said
+
+
+def test_files_that_were_deleted_with_their_day_are_forgotten(release: Path, tmp_path: Path) -> None:
+    folder, state = tmp_path / "i", tmp_path / "s"
+    log(folder, parts=4, rows=10)
+    check(release, folder, "--state", str(state))
+    away = [part(folder, number) for number in range(4)]
+    kept = [path.read_bytes() for path in away]
+    for path in away:
+        path.unlink()
+    check(release, folder, "--state", str(state))
+    assert len(files(state)) == 4, "the folder may be of a volume that is away for a while"
+    for path, content in zip(away[2:], kept[2:], strict=True):
+        path.write_bytes(content)
+    check(release, folder, "--state", str(state))
+    assert files(state) == ["w-000002", "w-000003"]
 
 
 def test_a_pass_beside_another_one_says_so(
