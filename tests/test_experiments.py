@@ -3,6 +3,7 @@
 import itertools
 import math
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,16 @@ def test_a_sample_ratio_that_is_off_is_found_and_one_that_is_not_is_not():
     draws = np.random.default_rng(5).multinomial(10_000, [0.2, 0.5, 0.3], 2_000)
     found = [sample_ratio_p(dict(zip(("blue", "control", "red"), map(int, row), strict=True)), colour) for row in draws]
     assert 0.03 < np.mean(np.array(found) < 0.05) < 0.07, "as often as it says"
+
+
+def test_the_page_says_how_often_equal_arms_differ_at_one_of_some_looks():
+    """Sums of a normal distribution, as what many users did has; the page has the figures of a paper."""
+    steps = np.random.default_rng(5).normal(size=(100_000, 20))
+    outside = np.abs(steps.cumsum(axis=1)) > 1.96 * np.sqrt(np.arange(1, 21))
+    page = " ".join(Path(__file__).parents[1].joinpath("docs/experiments.md").read_text("utf-8").split())
+    told = {1: "in {:.0%} of experiments at one look", 5: "of 5 looks after equally many new users each in {:.0%}"}
+    for looks in (1, 5, 10, 20):
+        assert told.get(looks, f"of {looks} in {{:.0%}}").format(outside[:, :looks].any(axis=1).mean()) in page
 
 
 def test_the_first_units_of_a_small_arm_are_no_sign_of_a_fault():
