@@ -9,7 +9,7 @@ import pytest
 
 from souk.config import Objective, Objectives
 from souk.features.impressions import write_impressions
-from souk.logged_slates import FILE
+from souk.logged_slates import FILE, read_slates
 from souk.models.rank_lists import rank_lists
 from souk.schema import EventType
 from souk.simulator.parameters import Size
@@ -36,6 +36,7 @@ def test_a_slate_is_what_the_request_of_a_click_showed(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
     assert write_impressions(tmp_path, tmp_path, spec, start=10) == 2
     shown = {"items": ["a", "b", "c"], "places": [1, 2, 3], "engaged": [False, True, True]}
+    shown |= {"shown_at": [10] * 3, "taken_at": [None, 11, 12]}
     assert pq.read_table(tmp_path / FILE).to_pylist() == [{"event_id": e, **shown} for e in ("e10", "e11")]
 
 
@@ -66,6 +67,39 @@ def test_what_was_clicked_at_a_place_was_shown_there(tmp_path, clicked, slates):
         shown = dict(zip(row["items"], zip(row["places"], row["engaged"], strict=True), strict=True))
         assert shown == {item: (place + 1, item in clicked) for place, item in enumerate("abc")}
     assert [row["event_id"] for row in found] == [f"e{10 + n}" for n in range(slates)]
+
+
+@pytest.mark.parametrize("impressions", [True, False])
+def test_of_a_slate_nothing_is_known_before_it_happens(tmp_path, impressions):
+    """What a request of before a moment shows and has taken after it: no twin that ends there learns of it."""
+    clicks = Objective(events=(EventType.CLICK,))
+    spec = cycle_spec(objectives=Objectives(engaged=clicks, satisfied=clicks))
+    rows = [
+        event(0, "impression", "a", "r1", 0),
+        event(1, "impression", "b", "r1", 1),
+        event(2, "click", "a", "r1", 0, 11),
+    ]
+    rows += [event(3, "click", "c", "r2", 0, 12), event(4, "impression", "d", "r2", 1, 12)]
+    if not impressions:
+        rows = [row | {"event_type": "click"} for row in rows]
+    after = [event(5, "click", "b", "r1", 1, 20), event(6, "impression", "e", "r1", 4, 21)]
+    after += [event(7, "click", "e", "r1", 4, 22), event(8, "impression", "f", "r2", 3, 23)]
+    known = []
+    for name, log in (("without", rows), ("with", rows + after)):
+        (folder := tmp_path / name).mkdir()
+        pq.write_table(pa.Table.from_pylist(log), folder / "events.parquet")
+        write_impressions(folder, folder, spec, start=0)
+        known.append(read_slates(folder / FILE, [f"e{n}" for n in range(5)], until=20))
+    assert known[0] == known[1] and bool(known[0]) == impressions
+    if impressions:
+        assert known[0]["e2"] == (["a", "b"], [1, 2], [True, False]) and known[0]["e3"].items == ["c", "d"]
+        assert read_slates(tmp_path / "with" / FILE, ["e2", "e3"]).keys() == {"e3"}, "of the other nothing was left"
+
+
+def test_slates_of_a_version_before_are_known_whole(tmp_path):
+    rows = [{"event_id": "e", "items": ["a", "b"], "places": [1, 2], "engaged": [True, False]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / FILE)
+    assert read_slates(tmp_path / FILE, ["e"], until=1) == {"e": (["a", "b"], [1, 2], [True, False])}
 
 
 def test_data_without_requests_have_no_slates(tmp_path):

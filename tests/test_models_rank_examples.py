@@ -14,6 +14,7 @@ import pytest
 from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
+from souk.logged_slates import FILE, SCHEMA
 from souk.models import rank_examples, retrieve
 from souk.models.rank_examples import _lists, _moments, read_rank_examples
 from souk.models.targets import Target, read_targets
@@ -101,6 +102,24 @@ def test_the_pasts_of_all_examples_are_never_in_memory_together(tmp_path, monkey
     monkeypatch.setattr(rank_examples, "CHUNK", 1)
     monkeypatch.setattr(rank_examples, "read_targets", watched)
     assert len(ranked.examples()) == len(made) > 10 > max(most)
+
+
+def test_what_a_slate_shows_and_has_taken_after_the_window_is_not_known(tmp_path):
+    ranked = Ranked(tmp_path, *cycle_market(users=8))
+    [one, *_] = (row for row in pq.read_table(tmp_path / "candidates.parquet").to_pylist() if len(row["items"]) > 3)
+    left, late, new = [item for item in one["items"] if item != one["item_id"]][:3]
+    end = ranked.window[1]
+    slate = {"event_id": one["event_id"], "items": [one["item_id"], left, late, new], "places": [1, 2, 3, 4]}
+    slate |= {"engaged": [True, False, True, False], "shown_at": [1, 1, 1, end], "taken_at": [2, None, end, None]}
+    pq.write_table(pa.Table.from_pylist([slate], SCHEMA), tmp_path / FILE)
+    items = ItemTable.load(tmp_path, "validation_start", ranked.vectors)
+    found = read_rank_examples(
+        tmp_path / "candidates.parquet", ranked.sequences, items, ranked.window, 12, tmp_path / FILE
+    )
+    (row,) = np.flatnonzero(found.place.any(axis=1))
+    places = dict(zip(found.positions[row].tolist(), found.place[row].tolist(), strict=True))
+    assert [places[items.position[item]] for item in (one["item_id"], left, late, new)] == [1, 2, 3, 0]
+    assert not found.also.any(), "it is a negative still"
 
 
 @pytest.mark.parametrize("together", [1, 3])

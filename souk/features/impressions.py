@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.logged_slates import FILE, SCHEMA
-from souk.schema import EventType
+from souk.schema import FOREVER, EventType
 from souk.spec import FeatureSpec, positive
 
+Taken = dict[str, dict[str, tuple[str, int]]]
+Shown = dict[str, dict[str, tuple[int, int]]]
 WANTED = ("event_id", "item_id", "event_type", "timestamp", "request_id", "position", "value", "dwell_seconds")
 
 
@@ -40,50 +42,52 @@ def write_impressions(
 
     Returns:
         how many engaging events have a slate. For each the file says what its request showed (`items`), where
-        (`places`, one more than `position`) and whether the user took it, then or later in the same request
-        (`engaged`).
+        (`places`, one more than `position`), whether the user took it, then or later in the same request (`engaged`),
+        and when: it has slates of which all was taken in the end, too, for those who know less (`read_slates`).
     """
     events = Path(tables) / "events.parquet"
     if not {"request_id", "position"} <= set(pq.read_schema(events).names):
         return 0
-    taken: dict[str, dict[str, str]] = defaultdict(dict)  # by request: the first event of each item
-    shown: dict[str, dict[str, int]] = defaultdict(dict)
+    taken: Taken = defaultdict(dict)  # by request: the first event of each item, and its time
+    shown: Shown = defaultdict(dict)
     for row in _rows(events, start, tuple(spec.objectives.engaged.events)):
         if positive(spec.objectives.engaged, row["value"], row["dwell_seconds"]):
-            taken[row["request_id"]].setdefault(row["item_id"], row["event_id"])
+            taken[row["request_id"]].setdefault(row["item_id"], (row["event_id"], row["timestamp"]))
             if row["position"] is not None:
-                shown[row["request_id"]].setdefault(row["item_id"], _place(row))
+                shown[row["request_id"]].setdefault(row["item_id"], (_place(row), row["timestamp"]))
     for row in _rows(events, 0, (EventType.IMPRESSION,)):
         if row["request_id"] in taken and row["position"] is not None:
-            shown[row["request_id"]][row["item_id"]] = _place(row)
+            of, item, time = shown[row["request_id"]], row["item_id"], row["timestamp"]
+            of[item] = _place(row), min(time, of[item][1]) if item in of else time
     slates = [row for request, items in taken.items() for row in _slates(shown[request], items)]
     if slates:
         pq.write_table(pa.Table.from_pylist(slates, SCHEMA), Path(features) / FILE)
-    elif alone := sum(item in shown[request] for request, items in taken.items() for item in items):
+    count = sum(not all(slate["engaged"]) for slate in slates)
+    if not count and (alone := sum(item in shown[request] for request, items in taken.items() for item in items)):
         why = "as where each row has a request_id of its own: the ranker learns nothing from logged slates"
         report(f"events: {alone:,} engaging events have a slate of which nothing was left, {why} (docs/models.md)")
-    return len(slates)
+    return count
 
 
-def _slates(shown: Mapping[str, int], taken: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The rows of one request, if something was left: one for each event that took what was shown.
+def _slates(shown: Mapping[str, tuple[int, int]], taken: Mapping[str, tuple[str, int]]) -> Iterator[dict[str, Any]]:
+    """The rows of one request, if something was left at any time: one for each event that took what was shown.
 
     Args:
-        shown: places by item.
-        taken: events by item.
+        shown: places, and times, by item.
+        taken: events, and times, by item.
     """
-    if not shown.keys() - taken.keys():
+    taken_at = {item: time for item, (_, time) in taken.items()}
+    if all(taken_at.get(item, FOREVER) <= time for item, (_, time) in shown.items()):
         return
-    slate = sorted(shown.items(), key=lambda each: each[1])
-    items, places = [item for item, _ in slate], [place for _, place in slate]
-    for item, event in taken.items():
-        if item in shown:
-            yield {
-                "event_id": event,
-                "items": items,
-                "places": places,
-                "engaged": [other in taken for other in items],
-            }
+    items = sorted(shown, key=lambda item: shown[item][0])
+    slate = {
+        "items": items,
+        "places": [shown[item][0] for item in items],
+        "engaged": [item in taken for item in items],
+        "shown_at": [shown[item][1] for item in items],
+        "taken_at": [taken_at.get(item) for item in items],
+    }
+    yield from ({"event_id": event, **slate} for item, (event, _) in taken.items() if item in shown)
 
 
 def _place(row: Mapping[str, Any]) -> int:

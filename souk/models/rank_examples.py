@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from souk.errors import SoukError
 from souk.items import ItemTable
-from souk.logged_slates import read_slates
+from souk.logged_slates import LoggedSlate, read_slates
 from souk.models.draw import newcomers_of
 from souk.models.inputs import FILL, Transform
 from souk.models.sequences import Sequences, column_tensor
@@ -107,7 +107,8 @@ def read_rank_examples(
         candidates: the Parquet file of `write_candidates`.
         sequences: the rows, with transforms.
         items: with the counters and the vectors of the window's start.
-        window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known.
+        window: its start, and one past its end, UTC epoch milliseconds; a label that is known only later is not known,
+            nor is what a slate showed or who took it then.
         count: candidates to each example.
         impressions: the file of `souk.logged_slates`; where there is none, no slate was logged.
         report: is told how far it is, where that takes long.
@@ -126,7 +127,7 @@ def read_rank_examples(
         raise SoukError(expected, received, "Give the towers of the same window.")
     row = {event: number for number, event in enumerate(table["event_id"].to_pylist())}
     lists = _lists(table, items, count, window[1], tuple(sequences.spec.objectives.given))
-    _place(lists, list(row), Path(impressions), items)
+    _place(lists, read_slates(Path(impressions), row, window[1]), list(row), items)
     names = names_of(sequences.spec)
     pair = np.zeros((*lists["positions"].shape, len(names)), np.float32)
     raw: dict[str, Target] = {}
@@ -235,9 +236,8 @@ def _transformed(
     return {name: value.numpy() for name, value in transform(raw).items()}
 
 
-def _place(lists: dict[str, Any], events: list[str], impressions: Path, items: ItemTable) -> None:
+def _place(lists: dict[str, Any], slates: Mapping[str, LoggedSlate], events: list[str], items: ItemTable) -> None:
     """Fills in where each example's request showed its candidates, and what else of them the user took there."""
-    slates = read_slates(impressions, events)
     for row, event in enumerate(events):
         places = {
             items.position[item]: (place, took)
