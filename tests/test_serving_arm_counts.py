@@ -55,21 +55,33 @@ def test_units_and_slates_are_counted_by_arm_and_a_new_definition_counts_anew(wo
     assert arms.counts.units() == {} == arms.counts.slates, "what is no more is forgotten, whoever was still on the way"
 
 
+def refused_by(arms):
+    return {metric.name: metric.samples for metric in ArmMetrics(arms).collect()}[REFUSED][0].value
+
+
 def test_that_the_file_is_refused_is_told_for_as_long_as_it_is(workspace):
     """Of a server that starts with it, too: an alert on the count of refusals would see no increase, ever."""
-
-    def told():
-        return {metric.name: metric.samples for metric in ArmMetrics(arms).collect()}[REFUSED][0].value
-
     arms = arms_of(workspace, TEXT)
-    assert told() == 0
+    assert refused_by(arms) == 0
     for text, refused in (("experiments: 1", 1), (TEXT, 0), ("- ", 1), ("", 0)):
         write(workspace, text)
         arms.look()
         arms.look()
-        assert told() == refused, text
+        assert refused_by(arms) == refused, text
     arms = arms_of(workspace, "experiments: 1")
-    assert told() == 1 and not arms.now.plan.experiments
+    assert refused_by(arms) == 1 and not arms.now.plan.experiments
+
+
+def test_a_release_that_the_experiments_do_not_fit_refuses_the_file_until_one_comes_that_they_do(workspace):
+    arms = arms_of(workspace, TEXT)
+    main = arms.now.main
+    fewer = replace(main.bundle, settings=replace(main.bundle.settings, objectives={"satisfied": 1.0}))
+    for bundle, refused in ((fewer, 1), (main.bundle, 0)):
+        arms.follow_release(replace(main, bundle=bundle))
+        arms.look()
+        arms.look()
+        assert refused_by(arms) == refused and bool(arms.now.plan.experiments) != refused
+    assert arms.refused == 1
 
 
 def test_what_is_answered_again_after_a_failure_counts_once(workspace, monkeypatch):

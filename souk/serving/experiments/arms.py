@@ -62,7 +62,7 @@ class Arms:
         self.taken = self.refused = 0
         self._wanted = Experiments()
         self._seen: str | None = ""  # None for what is none
-        self.rejected = False  # the file as it is now
+        self.rejected = False  # the file as it is now, by itself or by the release that answers
         self._retries = Retries(clock)
         self._retired: list[Served] = []
         self._bounds = weakref.WeakSet((self.now,))  # a request keeps that of its time
@@ -142,18 +142,16 @@ class Arms:
         """
         with self._binding:
             plan = within(self._wanted, {served.bundle.name, self.now.main.bundle.name, *self.now.beside})
-            if len(plan.experiments) < len(self._wanted.experiments):
-                self._seen = None
+            if self.rejected or len(plan.experiments) < len(self._wanted.experiments):
+                self._seen = None  # what it asked for may be there now, or is read by the next look
             try:
                 self._bind(plan, served)
             except Exception as error:
-                self.refused += 1
+                self.refused, self.rejected = self.refused + 1, True
                 self._retries.failed(error)
                 defect = not isinstance(error, SoukError)
                 logger.error("experiments rest while %s answers: %s", served.bundle.name, why(error), exc_info=defect)
                 self._move(Bound(Experiments(), served))
-            if self.rejected:  # what it asked for may be there now
-                self._seen = None
 
     def _bind(self, plan: Experiments, main: Served, opened: Mapping[str, Served] = MappingProxyType({})) -> None:
         """Reads what is not there yet and not `opened`, checks all of it, and moves one reference.
