@@ -82,6 +82,8 @@ def test_a_pod_makes_the_fresh_volume_writable_for_the_steps(place: str) -> None
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": words[2]}, "spec": spec}
     assert problems(pod) == []
     assert spec["securityContext"]["fsGroup"] == IMAGE_GROUP
+    assert given["--pod-running-timeout"] == "30m"  # an image of gigabytes is pulled, and --rm deletes what is too late
+    assert given["--labels"] == "sidecar.istio.io/inject=false"  # beside a proxy it would never end
     [volume], [container] = spec["volumes"], spec["containers"]
     assert volume["persistentVolumeClaim"]["claimName"] == words[2] == f"{name}-workspace"
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == container["command"][2:] == ["/workspace"]
