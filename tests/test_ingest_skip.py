@@ -67,14 +67,28 @@ def test_truth_values_and_numbers_leave_out_the_same_rows_of_every_format(
 
 @pytest.mark.parametrize(
     "cell",
-    ["010", "007", "12:30", "1_000", "0x10", "+49170", "0000-00-00", "2024-02-30", "2024-05-31T12:00:00Z", "NO", "on"],
+    [
+        *("010", "007", "12:30", "1_000", "0x10", "+49170", "0000-00-00", "2024-02-30", "2024-05-31T12:00:00Z"),
+        *("NO", "on", "1.10", ".5", "0.00", "1.50e+3"),
+    ],
 )
-def test_what_yaml_would_count_or_date_leaves_out_the_rows_of_that_text(tmp_path: Path, cell: str) -> None:
-    """YAML 1.1 reads 010 as 8, 12:30 as 750, and ends at a day that there is not."""
-    path = written(tmp_path, "csv", [{"item_id": str(n), "code": code} for n, code in enumerate(["8", "750", cell])])
+def test_what_yaml_takes_for_something_else_leaves_out_the_rows_of_that_text(tmp_path: Path, cell: str) -> None:
+    """YAML 1.1 reads 010 as 8, 12:30 as 750, 1.10 as 1.1, NO as false, and ends at a day that there is not."""
+    others = ["8", "750", "false", "true", "1.1", "0.5", "0.0", "0", "1500.0"]
+    path = written(tmp_path, "csv", [{"item_id": str(n), "code": code} for n, code in enumerate([*others, cell])])
     config = config_of(path, f"{{code: {cell}}}")
     assert config.data.items.skip == {"code": (cell,)}
-    assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ["0", "1"]
+    assert len(read_rows("items", config.data.items, {}).table) == len(others)
+
+
+@pytest.mark.parametrize(
+    ("cells", "asked"),
+    [([True, False], "yes"), ([False, True], "OFF"), ([0.0, 1.5], "0.00"), ([1.5, 0.0], "1.50"), ([10, 8], "010")],
+)
+def test_cells_that_are_no_texts_are_compared_as_what_they_are(tmp_path: Path, cells: list[Any], asked: str) -> None:
+    path = written(tmp_path, "parquet", [{"item_id": "a", "code": cells[0]}, {"item_id": "b", "code": cells[1]}])
+    config = config_of(path, f"{{code: {asked}}}")
+    assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ["b"]
 
 
 def test_a_truth_value_is_one_as_a_whole_and_other_words_have_their_case(tmp_path: Path) -> None:

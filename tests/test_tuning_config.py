@@ -6,6 +6,7 @@ import yaml
 from souk.cli import main
 from souk.cli.tune import write_config
 from souk.config import load_config, parse_config
+from souk.config.text import sections
 from souk.tuning.rewrite import with_settings
 from tests.test_tuning import MINIMAL
 
@@ -43,7 +44,7 @@ def test_what_yaml_takes_for_a_date_or_an_octal_number_stays_as_it_is_written():
     text = "data: {items: {path: i.csv, skip: {at: 0000-00-00, code: 010}}}\n"
     assert with_settings(text, {"train_two_tower.dim": 64}) == text + "train_two_tower:\n  dim: 64\n"
     anew = with_settings(text + "train_two_tower: &a {dim: 8}\nb: *a\n", {"train_two_tower.dim": 64})
-    assert yaml.safe_load(anew)["data"]["items"]["skip"] == {"at": "0000-00-00", "code": "010"}, "in quotes"
+    assert sections(anew, "config", "")["data"]["items"]["skip"] == {"at": "0000-00-00", "code": "010"}
 
 
 def test_the_written_config_is_the_old_one_with_the_choice_and_leads_to_the_same_data(tmp_path):

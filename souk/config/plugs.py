@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from souk.config.tables import Section
+from souk.config.text import meant
 
 CLASS = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 RESERVED = frozenset(  # what an answer, or a metric, calls something else by the same name
@@ -35,6 +36,11 @@ class OwnRanker(Section):
 
     use: str
     options: dict[str, Any] = Field(default={})
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _as_yaml_means(cls, options: Any) -> Any:
+        return meant(options)  # nothing else says which of them is to be a number
 
     @field_validator("use")
     @classmethod

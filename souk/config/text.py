@@ -14,8 +14,10 @@ from yaml.constructor import ConstructorError
 from souk.errors import SoukError
 
 CELLS = "event_types"  # the keys of this one are cells of a file, and no names
-GUESSED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "bool")}  # that YAML takes a text for
-PLAIN = re.compile(r"-?(0|[1-9]\d*)|[-+]?(0|[1-9]\d*)?\.\d*(e[-+]\d+)?|[-+]?\.inf|\.nan|true|false", re.IGNORECASE)
+TAG = "tag:yaml.org,2002:"
+GUESSED = {f"{TAG}{kind}" for kind in ("int", "float", "timestamp", "bool")}  # that YAML takes a text for
+PLAIN = re.compile(r"-?(0|[1-9]\d*)|[-+]?\.inf|\.nan|true|false", re.IGNORECASE)
+WRITTEN = "!written"
 
 
 def composed(name: str) -> str:
@@ -35,14 +37,36 @@ def with_composed_names(values: Any) -> Any:
     }
 
 
+class Written(str):
+    """A text without quotes that YAML takes for something else: 010 for 8, 1.10 for 1.1, 12:30 for 750, 0000-00-00 for
+    a day that there is not, and the country NO for false. What wants a number or a truth value reads it as one."""
+
+    @property
+    def meant(self) -> Any:
+        """What YAML takes it for; the text where that is nothing."""
+        try:
+            return yaml.safe_load(self)
+        except ValueError:
+            return str(self)
+
+
+def meant(value: Any) -> Any:
+    """A value of a config as YAML takes it."""
+    if isinstance(value, dict):
+        return {meant(key): meant(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return list(map(meant, value))
+    return value.meant if isinstance(value, Written) else value
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping, of which YAML would take the last without a word. Of numbers it
-    knows decimal ones alone, and of truth values true and false: YAML reads the code 010 as 8, 12:30 as 750, 0000-00-00
-    as a day that there is not, and the country NO as false."""
+    """Refuses a key that stands twice in one mapping, of which YAML would take the last without a word, and takes a
+    text for something else only where that is written as the text is."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         tag = str(super().resolve(kind, value, implicit))
-        return self.DEFAULT_SCALAR_TAG if tag in GUESSED and not PLAIN.fullmatch(value) else tag
+        plain = tag not in GUESSED or PLAIN.fullmatch(value)
+        return tag if plain or (tag == f"{TAG}float" and str(yaml.safe_load(value)) == value) else WRITTEN
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         lines: dict[str, int] = {}
@@ -52,6 +76,23 @@ class _Loader(yaml.SafeLoader):
                 raise ConstructorError(None, None, problem, key.start_mark)
             lines[key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor(WRITTEN, lambda loader, node: Written(node.value))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a `Written` as it was."""
+
+
+_Dumper.add_representer(
+    Written, lambda dumper, value: dumper.represent_scalar(dumper.resolve(yaml.ScalarNode, value, (True, False)), value)
+)
+
+
+def dumped(values: Any) -> str:
+    """YAML that `sections` reads as the same."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def read_text(path: Path) -> str:

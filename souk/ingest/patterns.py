@@ -14,6 +14,7 @@ from souk.errors import SoukError
 from souk.ingest.cells import as_mask, is_list, parse_text
 
 TRUTH = ("true", "false")  # in Parquet and JSON; Python writes True into a CSV, and spreadsheets TRUE
+WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # that YAML takes for them, where cells are such
 
 
 def fits(text: pa.Array, pattern: str) -> np.ndarray:
@@ -52,6 +53,10 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
         SoukError: the cells are no texts, and the patterns ask for some.
     """
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if pa.types.is_boolean(array.type):
+            return fits_any(array, [WORDS.get(pattern.lower(), pattern) for pattern in patterns])
+        if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+            return fits_any(array, [way for pattern in patterns for way in _numbers(pattern)])
         if not pa.types.is_nested(array.type):
             return fits_any(array, patterns)
     if any(patterns):
@@ -59,6 +64,15 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
         raise SoukError(f"texts or numbers in {key}", received, 'Take it out, or ask for "", a missing one.')
     missing = as_mask(array.is_null())
     return missing | as_mask(pc.equal(pc.list_value_length(array), 0)) if is_list(array.type) else missing
+
+
+def _numbers(pattern: str) -> list[str]:
+    """How a number that a pattern is stands as a text; the pattern alone where it is none."""
+    try:
+        number = float(pattern)
+        return [pattern, str(number), *([str(int(number))] if number.is_integer() else [])]
+    except ValueError:
+        return [pattern]
 
 
 def ranked(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from souk.config.text import sections
+from souk.config.text import dumped, meant, sections
 from souk.errors import SoukError
 
 PAGE = "docs/data.md"
@@ -26,10 +26,10 @@ def with_settings(text: str, settings: Mapping[str, Any]) -> str:
         wanted[section] = {**(wanted.get(section) or {}), key: value}
     new = _edited(text, settings)
     try:
-        same = sections(new, "config", PAGE) == wanted
+        same = meant(sections(new, "config", PAGE)) == meant(wanted)
     except SoukError:
         same = False
-    return new if same else yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
+    return new if same else dumped(wanted)
 
 
 def _edited(text: str, settings: Mapping[str, Any]) -> str:
