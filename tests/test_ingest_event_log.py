@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from souk.cli import main
 from souk.config import load_config
 from souk.serving.events.log import EventLog
 from souk.steps.ingest import ingest
@@ -21,9 +22,13 @@ def sent(number, **more):
     return {**row, "timestamp": NOW - number, **more}
 
 
+def write(events):
+    events.write_text("".join(f"{json.dumps(sent(n))}\n" for n in range(9)))
+
+
 def test_files_that_no_config_reads_are_told_and_those_that_were_moved_are_read(tmp_path, capfd):
     """Nothing else may have them: who removes them would lose what users hid."""
-    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(sent(n))}\n" for n in range(9)))
+    write(tmp_path / "events.jsonl")
     own = tmp_path / "ws" / "events"
     log = EventLog(own, "w", lambda: NOW)
 
@@ -50,3 +55,16 @@ def test_files_that_no_config_reads_are_told_and_those_that_were_moved_are_read(
     assert hides(own) == (2, "")
     shutil.copytree(own / "read", tmp_path / "elsewhere")
     assert hides("elsewhere") == (1, line % 1)
+
+
+def test_a_check_tells_of_the_files_that_a_run_would_not_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "events.jsonl")
+    log = EventLog(tmp_path / "ws" / "events", "w", lambda: NOW)
+    log.append([sent(10, event_type="hide")])
+    assert log.close()
+    (tmp_path / "shop.yaml").write_text(CONFIG % "")
+    assert main(["check", "--config", "shop.yaml", "--workspace", "ws"]) == 0
+    line = f"1 of 1 files are not read: set data.event_log: {tmp_path / 'ws' / 'events'}"
+    assert line in capsys.readouterr().out
+    assert line in (tmp_path / "ws" / "check" / "data.html").read_text()

@@ -97,7 +97,8 @@ def _check(config: DatasetConfig, path: Path, workspace: Workspace, scratch: Pat
         _copy_schemas(workspace.schemas / config.name, mine.schemas / config.name)
         schema = schema_parameter(path, config.name, workspace)
         quarantine, report = scratch / "quarantine", scratch / "data.html"
-        ingest(config.for_step("ingest"), schema, str(mine.root), str(tables), str(quarantine), str(report))
+        made = str(tables), str(quarantine), str(report)
+        ingest(config.for_step("ingest"), schema, str(mine.root), *made, events_log=str(workspace.events))
         spec_of(parse_step_config("build_features", config.for_step("build_features")), tables)
         _check_classes(config)
 

@@ -57,7 +57,7 @@ REASONS = 5  # of a table's refused rows that a line of progress names
 
 
 def ingest(
-    config: str, schema: str, workspace: str, tables: str, quarantine: str, report_html: str
+    config: str, schema: str, workspace: str, tables: str, quarantine: str, report_html: str, events_log: str = ""
 ) -> dict[str, float]:
     """Reads, checks and sorts the events, items and users of a data set.
 
@@ -68,6 +68,7 @@ def ingest(
         tables: output folder, "tables" in docs/architecture.md.
         quarantine: output folder for refused rows.
         report_html: output file: statistics, quarantine, anomalies.
+        events_log: where servers keep what they were sent; "" for the workspace's.
 
     Raises:
         SoukError: files that cannot be read as the config says, or more refused rows than it allows.
@@ -86,7 +87,8 @@ def ingest(
     for table in sources.values():
         if early := look(table):
             report(early)
-    unread_log = [*unread(Workspace(Path(workspace)).events, sources["events"])]
+    kept = Path(events_log) if events_log else Workspace(Path(workspace)).events
+    unread_log = [*unread(kept, sources["events"])]
     with _spill(Path(tables).parent) as spill:
         checked: dict[str, Validated] = {}
         for name in TABLES:
