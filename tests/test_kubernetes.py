@@ -90,11 +90,12 @@ def test_every_story_is_compared_and_told() -> None:
 
 @pytest.mark.parametrize("mode", ["standard", "knative"])
 @pytest.mark.parametrize("percent", [None, 0, 10])
-def test_what_is_applied_is_valid_and_can_be_read_back(mode: str, percent: int | None) -> None:
-    rollout = Rollout.model_validate({"mode": mode, "min_replicas": 2, "max_replicas": 3})
-    traffic = Traffic("pvc://a/b", (2, 3), percent=percent)
+@pytest.mark.parametrize("most", [3, None])
+def test_what_is_applied_is_valid_and_can_be_read_back(mode: str, percent: int | None, most: int | None) -> None:
+    rollout = Rollout.model_validate({"mode": mode})
+    traffic = Traffic("pvc://a/b", (2, most), percent=percent)
     if mode == "standard" and percent is not None:
-        traffic = Traffic("pvc://a/b", (2, 3), "one", percent, "pvc://a/c", "two")
+        traffic = Traffic("pvc://a/b", (2, most), "one", percent, "pvc://a/c", "two")
     document = inference_service(rollout, traffic)
     assert problems(document) == []
     assert refusal(document, None) == ""

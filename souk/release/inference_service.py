@@ -29,7 +29,7 @@ class Traffic:
 
     Args:
         uri: storage URI of the predictor: in Standard mode of the stable release, in Knative mode of the newest.
-        replicas: fewest and most servers of it.
+        replicas: fewest and most servers of it; None where no most is given, in Knative mode as many as it takes.
         name: Standard mode, the predictor's name, part of its Deployment's; "" before the first promotion.
         percent: share of the canary; None where one release has all requests.
         canary: Standard mode, storage URI of the canary.
@@ -37,7 +37,7 @@ class Traffic:
     """
 
     uri: str
-    replicas: tuple[int, int] = (1, 1)
+    replicas: tuple[int, int | None] = (1, 1)
     name: str = ""
     percent: int | None = None
     canary: str = ""
@@ -70,9 +70,10 @@ def inference_service(rollout: Rollout, traffic: Traffic) -> dict[str, Any]:
     predictor: dict[str, Any] = {
         "securityContext": {"fsGroup": IMAGE_GROUP},
         "minReplicas": traffic.replicas[0],
-        "maxReplicas": traffic.replicas[1],
         "model": _model(rollout, traffic.uri),
     }
+    if traffic.replicas[1]:
+        predictor["maxReplicas"] = traffic.replicas[1]
     if rollout.mode == "standard":  # Knative refuses it, and gives a pod the time of its longest request
         predictor["terminationGracePeriodSeconds"] = ENDING_SECONDS
     if traffic.name:
@@ -112,10 +113,9 @@ def traffic_of(live: dict[str, Any]) -> Traffic | None:
     uri = predictor.get("model", {}).get("storageUri", "")
     if not uri:
         return None
-    fewest = predictor.get("minReplicas", 1)
     traffic = Traffic(
         uri=uri,
-        replicas=(fewest, predictor.get("maxReplicas") or fewest),
+        replicas=(predictor.get("minReplicas", 1), predictor.get("maxReplicas") or None),
         name=predictor.get("name", ""),
         percent=predictor.get("canaryTrafficPercent"),
     )
