@@ -141,21 +141,47 @@ def test_the_command_refuses_what_it_cannot_do(cluster, releases, config, capsys
     assert workspace.current_release() == ""
 
 
-@pytest.mark.parametrize(("given", "kept"), [({}, (3, 12)), ({"max_replicas": 2}, (1, 2))])
+def installed(cluster, release, replicas, mode="standard"):
+    """A service that somebody else made."""
+    chart = rollout(mode=mode)
+    made = inference_service(chart, Traffic(storage_uri(chart, release), replicas))
+    cluster.admin("PATCH", f"{SERVICES}/souk?fieldManager=helm&force=false", made, "application/apply-patch+yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "had", "kept"),
+    [
+        ({}, (3, 12), (3, 12)),
+        ({"max_replicas": 2}, (3, 12), (1, 2)),
+        ({"mode": "knative"}, (1, None), (1, None)),  # as many as it takes
+    ],
+)
 def test_a_service_that_is_taken_over_keeps_its_servers_unless_the_config_says_how_many(
-    cluster, releases, config, given, kept
+    cluster, releases, config, given, had, kept
 ):
     """As charts/README.md hands it over: one server in the place of up to twelve would not bear their load."""
     workspace, (first, second) = releases
     section = {"target": "inference_service", "deadline_seconds": 20, **given}
-    chart = rollout()
-    made = inference_service(chart, Traffic(storage_uri(chart, first), (3, 12)))
-    cluster.admin("PATCH", f"{SERVICES}/souk?fieldManager=helm&force=false", made, "application/apply-patch+yaml")
+    installed(cluster, first, had, given.get("mode", "standard"))
     config.write_text(yaml.safe_dump({**VALUES, "online_store": {"uri": "redis://redis"}, "rollout": section}))
     for release, more in ((first, []), (second, ["--canary-percent", "10"]), (second, [])):
         assert souk_deploy(config, workspace, release, "--force-conflicts", *more) == 0
         predictor = cluster.spec()["predictor"]
-        assert (predictor["minReplicas"], predictor["maxReplicas"]) == kept
+        assert (predictor["minReplicas"], predictor.get("maxReplicas")) == kept
+
+
+def test_the_servers_that_a_service_keeps_do_not_take_sqlite(cluster, releases, config, capsys, tmp_path):
+    """The chart's of before would read a Redis that nobody fills any more."""
+    workspace, (first, second) = releases
+    installed(cluster, first, (3, 12))
+    before = cluster.spec()
+    assert souk_deploy(config, workspace, second, "--force-conflicts") == 2
+    told = "Redis in online_store.uri, since service souk may have several servers"
+    assert told in capsys.readouterr().err
+    with pytest.raises(SoukError, match=told):
+        deploy(step_config(), str(tmp_path / "souk"), str(workspace.releases / second), "none", "none")
+    assert cluster.spec() == before and not (tmp_path / "souk").exists()
+    assert workspace.current_release() == ""
 
 
 def test_a_deploy_that_fails_leaves_current_where_it_is(cluster, releases, config, capsys):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from souk.config import parse_config
+from souk.config import OnlineStore, parse_config
 from souk.errors import SoukError
 from souk.release.cluster import Unavailable, connect
+from souk.release.inference_service import Traffic, inference_service, storage_uri
+from souk.release.rollout import check_kept
 from tests.certificate_fixtures import *  # noqa: F403
 from tests.kubernetes_api import Failure, KubernetesApi, serving
 from tests.kubernetes_fixtures import MILVUS, NEW, OLD, kubeconfig, rollout, running
@@ -218,6 +221,26 @@ def test_several_servers_do_not_take_sqlite():
     assert parse_config(cluster.replace("max_replicas: 2", "max_replicas: 1"))
     with pytest.raises(SoukError, match=r"online_store\.uri"):
         parse_config(f"{cluster}online_store: {{uri: 'redis://user:secret@cache'}}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "replicas", "several"),
+    [
+        ("standard", (3, 12), True),
+        ("standard", (2, None), True),
+        ("standard", (1, None), False),  # KServe takes the fewest for the most
+        ("knative", (1, None), True),
+        ("knative", (0, 1), False),
+    ],
+)
+def test_which_services_have_several_servers_to_keep(mode, replicas, several):
+    settings = rollout(mode=mode)
+    live = inference_service(settings, Traffic(storage_uri(settings, OLD), replicas))
+    with pytest.raises(SoukError, match="may have several") if several else nullcontext():
+        check_kept(settings, OnlineStore(), live)
+    check_kept(settings, OnlineStore(uri="redis://cache"), live)
+    check_kept(settings, OnlineStore(), None)
+    check_kept(settings.model_copy(update={"max_replicas": 1}), OnlineStore(), live)
 
 
 @pytest.mark.parametrize(

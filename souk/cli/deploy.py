@@ -32,10 +32,10 @@ def percent(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    rollout = load_config(arguments.config).rollout
+    config = load_config(arguments.config)
 
     from souk.release.rollout import deploy_text
 
-    workspace = Workspace(Path(arguments.workspace))
-    print(deploy_text(workspace, rollout, arguments.release, arguments.canary_percent, arguments.force_conflicts))
+    share = arguments.release, arguments.canary_percent, arguments.force_conflicts
+    print(deploy_text(Workspace(Path(arguments.workspace)), config.rollout, config.online_store, *share))
     return 0

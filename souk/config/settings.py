@@ -280,16 +280,21 @@ class Rollout(Section):
                 "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
             )
 
-    def check_store(self, store: OnlineStore) -> None:
+    def check_store(self, store: OnlineStore, kept: bool = False) -> None:
         """Several servers need a store of user states that they share.
+
+        Args:
+            store: of the states.
+            kept: whether the service may have several already, which it keeps where this section says no number.
 
         Raises:
             SoukError: a cluster runs more than one, and the states are in sqlite.
         """
-        most = (self.replicas or (1, 1))[1]
-        if self.target == "inference_service" and most > 1 and not store.uri:
+        most = self.replicas and self.replicas[1]
+        if self.target == "inference_service" and (most > 1 if most else kept) and not store.uri:
+            why = f"rollout.max_replicas is {most}" if most else f"service {self.name} may have several servers"
             raise SoukError(
-                f"the address of a Redis in online_store.uri, since rollout.max_replicas is {most}",
+                f"the address of a Redis in online_store.uri, since {why}",
                 "none, which is sqlite: a file that one machine can share",
                 "Set online_store.uri, to redis://redis.redis:6379 for instance, or rollout.max_replicas to 1.",
             )

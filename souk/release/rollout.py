@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from souk.config import Rollout
+from souk.config import OnlineStore, Rollout
 from souk.errors import SoukError
 from souk.progress import report
 from souk.release.cluster import Cluster, Unavailable, connect
@@ -72,7 +72,26 @@ def roll_out(
     return plan[-1].percent is None
 
 
-def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: int, force: bool = False) -> str:
+def check_kept(rollout: Rollout, store: OnlineStore, live: dict[str, Any] | None) -> None:
+    """The servers that a service keeps need a store of user states that they share.
+
+    Args:
+        rollout: how it is deployed.
+        store: where the states are published.
+        live: the service as it is in the cluster, if it is there.
+
+    Raises:
+        SoukError: they may be several, and the states are in sqlite.
+    """
+    traffic = traffic_of(live) if live else None
+    fewest, most = traffic.replicas if traffic else (1, 1)
+    unbounded = most is None and rollout.mode == "knative"
+    rollout.check_store(store, kept=unbounded or max(fewest, most or 1) > 1)
+
+
+def deploy_text(
+    workspace: Workspace, rollout: Rollout, store: OnlineStore, release: str, percent: int, force: bool = False
+) -> str:
     """`souk deploy`: promotes a release of the workspace, or rolls a canary of it forward or back, and says so.
 
     `current` moves with all requests, never with a part of them. A canary that ends without a promotion, also where
@@ -90,6 +109,7 @@ def deploy_text(workspace: Workspace, rollout: Rollout, release: str, percent: i
     say_needed(workspace, release)
     cluster = connect(rollout)
     live = cluster.service()
+    check_kept(rollout, store, live)
     before = traffic_of(live) if live else None
     whole = roll_out(cluster, rollout, release, percent, force)
     if before and release_of(before.newest) != release and before.percent is not None:

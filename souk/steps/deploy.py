@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from souk.config import Rollout, parse_step_config
+from souk.config import OnlineStore, Rollout, parse_step_config
 from souk.errors import SoukError
 from souk.folders import clear, placed
 from souk.index import lite
@@ -28,7 +28,7 @@ from souk.release.in_use import say_needed, searched
 from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
 from souk.release.pointer import kept_back, promote
-from souk.release.rollout import roll_out
+from souk.release.rollout import check_kept, roll_out
 from souk.spec import FeatureSpec
 from souk.state import UserState
 from souk.state_rows import from_row, to_row
@@ -64,7 +64,7 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     settings.rollout.check_index(settings.load_index)
     settings.rollout.check_store(settings.online_store)
     free_place(settings.load_index.uri)
-    cluster = _cluster(settings.rollout)
+    cluster = _cluster(settings.rollout, settings.online_store)
     place = Workspace(Path(workspace))
     manifest = verify(release)
     name, before = manifest["name"], place.current_release()
@@ -98,12 +98,13 @@ def _judged(lineage: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None if replaces is None else (replaces, lineage["parent"])
 
 
-def _cluster(settings: Rollout) -> Cluster | None:
-    """The cluster to deploy to, if any; refuses one that cannot be reached or read before anything is done."""
-    if settings.target == "workspace":
+def _cluster(rollout: Rollout, store: OnlineStore) -> Cluster | None:
+    """The cluster to deploy to, if any; refuses one that cannot be reached or read, or whose servers do not share the
+    store, before anything is done."""
+    if rollout.target == "workspace":
         return None
-    cluster = connect(settings)
-    cluster.service()
+    cluster = connect(rollout)
+    check_kept(rollout, store, cluster.service())
     cluster.pods()
     return cluster
 
