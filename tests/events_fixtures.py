@@ -58,8 +58,14 @@ class Shop:
         self.starts += 1
         self.log = Log(self.folder, f"w{self.starts}", lambda: self.now, most_bytes=5000)
         self.writer = StateWriter(self.store, SPEC, lambda: self.now)
-        self.live = LiveEvents(self.log, self.writer, lambda: self.publication).open()
+        self.live = LiveEvents(self.log, self.writer, self.named).open()
         return self.live
+
+    def named(self):
+        """The publication; none is told while it is None."""
+        if self.publication is None:
+            raise StoreError("a store", "none")
+        return self.publication
 
     def send(self, *rows):
         return self.live.submit(list(rows)).result()

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,19 +119,36 @@ class FeastStore:
                 self._write(change(self.read(user_ids)), now, held)
 
     def process(self) -> str:
-        """Names the process that holds the states, "" for sqlite. A Redis that started again, or another in its place,
-        may know less than the one before: of one without persistence nothing, else what was saved or copied last.
+        """Names the process that holds the states; "" for sqlite, and for a Redis that may not tell. One that started
+        again, or another in its place, may know less than the one before: of one without persistence nothing, else
+        what was saved or copied last. Unlike all else, for one thread at a time.
 
-        While it does not answer, or tells none, it is the one of before. Unlike all else, for one thread at a time.
+        Raises:
+            StoreError: the Redis does not answer.
         """
-        if time.monotonic() >= self._asks_from:
-            with suppress(StoreError):
-                self._process = self._asked(self._run_id)
-            self._asks_from = time.monotonic() + PROCESS_SECONDS
-        return self._process
+        if time.monotonic() < self._asks_from:
+            return self._process
+        try:
+            found = self._asked(self._run_id)
+        except StoreError:
+            if self._uri:
+                raise
+            found = ""  # nothing was published here yet
+        if self._process not in ("", found):
+            text = "%s is not the Redis of before: `souk users publish` brings back what it lost and the log has not"
+            logger.warning(text, shown(self._uri))
+        self._process, self._asks_from = found, time.monotonic() + PROCESS_SECONDS
+        return found
 
     def _run_id(self, store: FeatureStore) -> str:
-        return str(_client_of(store).info("server").get("run_id", "")) if self._uri else ""
+        if not self._uri:
+            return ""
+        from redis.exceptions import ResponseError
+
+        try:
+            return str(_client_of(store).info("server").get("run_id", ""))
+        except ResponseError:  # who asks has no right to INFO, or the server knows none
+            return ""
 
     @contextmanager
     def _staying(self) -> Iterator[str]:

@@ -121,7 +121,8 @@ class Backlog:
         log: the log.
         writer: takes events.
         publication: what names the states as they were published last, with their view and the process that holds
-            them; another name, and every file waits again, since those states may know nothing of it.
+            them; another name, and every file waits again, since those states may know nothing of it. It raises a
+            StoreError where that cannot be told now.
         clock: seconds that only grow.
 
     Attributes:
@@ -136,7 +137,7 @@ class Backlog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._writer, self._name, self._clock = log, writer, publication, clock
-        self._publication = publication()
+        self._publication = ""  # that is not known yet
         self._waiting: dict[Path, None] = {}  # by the name that a file has in the end
         self._unread: dict[Path, float] = {}  # that could not be read, and when it is tried again
         self._refused = set[Path]()  # of which something could not be taken
@@ -152,8 +153,12 @@ class Backlog:
         return len(self._unread.keys() - self._waiting.keys())
 
     def load(self) -> None:
-        """All closed files wait that do not bear the mark."""
-        self._publication = self._name()
+        """All closed files wait that do not bear the mark; where that is not known, `watch` sees to it later."""
+        try:
+            self._publication = self._name()
+        except StoreError:
+            self._publication = ""
+            return
         for path in self._log.files():
             if path.suffix == ".jsonl" and _mark(path) != self._publication:
                 self._waiting[path] = None
@@ -161,7 +166,10 @@ class Backlog:
     def follow(self, writer: StateWriter, publication: Callable[[], str]) -> None:
         """Other states from now on, in which a file is only if it bears their mark."""
         self._writer, self._name, self._steps = writer, publication, None
-        self.watch()
+        try:
+            self.watch()
+        except StoreError:
+            self._publication = ""
 
     def owe(self, path: Path | None) -> None:
         """A file of which something is not in the states."""
@@ -175,13 +183,18 @@ class Backlog:
             self._refused.add(closed_name(path) if path.suffix == ".open" else path)
 
     def watch(self) -> None:
-        """Everything waits anew where the states may be others, what comes just now included."""
+        """Everything waits anew where the states may be others, what comes just now included.
+
+        Raises:
+            StoreError: that cannot be told now.
+        """
         for path in [path for path, until in self._unread.items() if self._clock() >= until]:
             del self._unread[path]
             self._waiting.setdefault(path)
             self._steps = None
         if self._name() != self._publication:
-            logger.info("user states were published, or their store started again: they get the events of the log")
+            if self._publication:
+                logger.info("user states were published, or their store started again: they get the events of the log")
             self._steps = None
             self.load()
             self.owe(self._log.current)

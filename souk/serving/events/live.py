@@ -15,6 +15,7 @@ from typing import Any
 from souk.serving.events.backlog import FEW, Backlog, StateWriter
 from souk.serving.events.ids import EventIds
 from souk.serving.events.log import EventLog, read
+from souk.store.interface import StoreError
 
 logger = logging.getLogger(__name__)
 TOGETHER = 2000  # events of one write to the disk
@@ -264,7 +265,10 @@ class LiveEvents:
     def _look_after(self) -> None:
         """What is to be done beside calls; a little at a time."""
         if self._clock() >= self._rests_until:
-            self._backlog.watch()  # which may ask the store
+            try:
+                self._backlog.watch()
+            except StoreError as error:
+                self._rest(error)
         if len(self._backlog) and self._clock() >= self._rests_until:
             self._catch_up()
         with contextlib.suppress(OSError):  # the disk is asked again the next time
