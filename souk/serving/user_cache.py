@@ -180,7 +180,7 @@ def _together(entries: Collection[Any], count: int, size: Callable[[Any], int]) 
 def _event_size(event: Event) -> int:
     texts = sum(map(sys.getsizeof, (event.item_id, event.event_id, event.event_type)))
     context: Mapping[str, object] = event.context
-    return 300 + texts + (170 + sum(55 + _value_size(value) for value in context.values()) if context else 0)
+    return 195 + texts + (170 + sum(55 + _value_size(value) for value in context.values()) if context else 0)
 
 
 def _value_size(value: object) -> int:
