@@ -20,6 +20,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 INSTALLED = Path(__file__).parents[1] / ".tools" / "milvus"
+ETCD_PORT = 2380
 START_SECONDS = 120
 SESSION_SECONDS = 20
 PROGRAM = """
@@ -75,8 +76,8 @@ class MilvusServer:
         return self._process is not None
 
     def start(self) -> None:
-        """Starts it, and waits until it is healthy. What a killed one had is there again, and is loaded when the
-        sessions of that one have ended.
+        """Starts it, once a killed one has let go of the port, and waits until it is healthy. What that had is there
+        again, and is loaded when its sessions have ended.
 
         Raises:
             RuntimeError: it does not.
@@ -84,6 +85,9 @@ class MilvusServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             (self._folder / "bin").symlink_to(INSTALLED / "unpacked" / "bin")
+        until = time.monotonic() + START_SECONDS
+        while not _free(ETCD_PORT) and time.monotonic() < until:
+            time.sleep(0.1)
         words = [str(self._folder), str(self._port), str(self._session_seconds)]
         command = [str(INSTALLED / "bin" / "python"), "-c", PROGRAM, *words]
         self._process = process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -137,6 +141,14 @@ def milvus_server(folder: Path, session_seconds: int = SESSION_SECONDS) -> Itera
             yield server
         finally:
             server.kill()
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+        return True
+    return False
 
 
 def healthy(address: str) -> bool:

@@ -228,6 +228,8 @@ ITEM = st.text(min_size=1, max_size=4).map(str.strip).filter(bool)  # as request
                 timestamp=st.integers(0, NOW).filter(lambda time: time not in SECONDS),
                 value=st.just(math.nan) | st.floats(0, 100),
                 event_id=st.text(max_size=3).map(str.strip),
+                dwell_seconds=st.just(math.nan),
+                context=st.just({}),
             ),
             max_size=3,
         ).map(lambda events: tuple(sorted(events, key=lambda e: e.order))),
