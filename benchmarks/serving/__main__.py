@@ -36,10 +36,11 @@ def main() -> None:
     fault.add_argument("--burst", action="store_true", help="three times as much is asked as can be answered")
     given = parser.parse_args()
     workspace, rates = given.workspace.resolve(), [float(rate) for rate in given.rates.split(",")]
-    name = "swap" if given.swap else "burst" if given.burst else "serving" if given.hang is None else "hang"
+    alone = "serving" if given.servers == 1 else "servers"
+    name = "swap" if given.swap else "burst" if given.burst else alone if given.hang is None else "hang"
     with tempfile.TemporaryDirectory(prefix="souk-benchmarks-") as folder:
         scratch = Path(folder)
-        if name == "serving":
+        if name == alone:
             rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve, given.servers)
         elif name == "swap":
             rows = swap(workspace, scratch, rates[0], given.seconds, given.serve)
