@@ -83,7 +83,14 @@ def test_what_yaml_takes_for_something_else_leaves_out_the_rows_of_that_text(tmp
 
 @pytest.mark.parametrize(
     ("cells", "asked"),
-    [([True, False], "yes"), ([False, True], "OFF"), ([0.0, 1.5], "0.00"), ([1.5, 0.0], "1.50"), ([10, 8], "010")],
+    [
+        ([True, False], "yes"),
+        ([False, True], "OFF"),
+        ([0.0, 1.5], "0.00"),
+        ([1.5, 0.0], "1.50"),
+        ([10, 8], "010"),
+        ([2**53 + 1, 2**53], str(2**53 + 1)),
+    ],
 )
 def test_cells_that_are_no_texts_are_compared_as_what_they_are(tmp_path: Path, cells: list[Any], asked: str) -> None:
     path = written(tmp_path, "parquet", [{"item_id": "a", "code": cells[0]}, {"item_id": "b", "code": cells[1]}])

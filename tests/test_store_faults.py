@@ -15,6 +15,7 @@ import pytest
 import yaml
 from feast.infra.online_stores.redis import RedisOnlineStore
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from souk.cli import main
 from souk.errors import SoukError
@@ -63,6 +64,22 @@ def test_a_redis_that_started_again_is_told_once_it_answers(harmed, monkeypatch,
     server.kill()
     server.start()
     assert store.process() == name != FeastStore(folder, SPEC).process(), "it is not asked all the time"
+
+
+def test_a_redis_that_is_too_busy_to_tell_is_the_one_of_before(harmed, monkeypatch, caplog):
+    _, folder = harmed
+    monkeypatch.setattr(feast_store, "PROCESS_SECONDS", 0.0)
+    store = FeastStore(folder, SPEC, Access(timeout_ms=2000))
+    name = store.process()
+
+    def busy(self, section):
+        raise ResponseError("BUSY Redis is busy running a script")
+
+    with monkeypatch.context() as asked:
+        asked.setattr(Redis, "info", busy)
+        with pytest.raises(StoreError, match="BUSY"):
+            store.process()
+    assert name and store.process() == name and not caplog.text
 
 
 def test_a_process_is_named_of_a_redis_alone_that_tells_it(harmed, tmp_path):

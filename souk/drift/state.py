@@ -149,8 +149,8 @@ class State:
 
     def get(self, name: str, default: str = "") -> str:
         """A value by name."""
-        row = self._run("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return str(row[0]) if row else default
+        rows = self._rows("SELECT value FROM meta WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else default
 
     def put(self, name: str, value: str) -> None:
         """Sets a value."""
@@ -173,18 +173,18 @@ class State:
 
     def totals(self) -> dict[str, int]:
         """All totals that are not zero."""
-        return dict(self._run("SELECT name, value FROM totals").fetchall())
+        return dict(self._rows("SELECT name, value FROM totals"))
 
     def add(self, row: Row) -> bool:
         """Puts a row into the open window; False where one of its key is there already."""
         values = (row.kind, row.key or None, row.time, json.dumps(row.cells, separators=(",", ":")))
         insert = "INSERT OR IGNORE INTO open_rows (kind, key, time, cells) VALUES (?, ?, ?, ?)"
-        return self._run(insert, values).rowcount == 1
+        return self._run(insert, values) == 1
 
     def open_window(self) -> OpenWindow:
         """How far the open window is."""
         query = "SELECT kind, COUNT(*), MIN(time), MAX(time) FROM open_rows GROUP BY kind"
-        found = self._run(query).fetchall()
+        found = self._rows(query)
         if not found:
             return OpenWindow()
         kinds = {kind: count for kind, count, _, _ in found}
@@ -192,7 +192,7 @@ class State:
 
     def cells(self) -> list[dict[str, Cell]]:
         """The rows of the open window, as they came."""
-        return [json.loads(row[0]) for row in self._run("SELECT cells FROM open_rows ORDER BY id")]
+        return [json.loads(row[0]) for row in self._rows("SELECT cells FROM open_rows ORDER BY id")]
 
     def close_window(self, content: Mapping[str, Any]) -> int:
         """Empties the open window and keeps its `content`; returns its number, from 1."""
@@ -205,7 +205,7 @@ class State:
 
     def windows(self) -> list[dict[str, Any]]:
         """The content of the last closed windows, the oldest first."""
-        found = self._run("SELECT number, content FROM windows ORDER BY number")
+        found = self._rows("SELECT number, content FROM windows ORDER BY number")
         return [json.loads(content) | {"number": number} for number, content in found]
 
     def forget_files(self, before: str) -> None:
@@ -214,16 +214,27 @@ class State:
 
     def take_file(self, name: str) -> bool:
         """Marks a file as read; False where it is already."""
-        return self._run("INSERT OR IGNORE INTO files VALUES (?)", (name,)).rowcount == 1
+        return self._run("INSERT OR IGNORE INTO files VALUES (?)", (name,)) == 1
 
     def unread(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that are not marked as read, in order."""
-        read = {row[0] for row in self._run("SELECT path FROM files")}
+        read = {row[0] for row in self._rows("SELECT path FROM files")}
         return [name for name in names if name not in read]
 
-    def _run(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """How many rows a statement changed."""
+        with self._translated():
+            return self._connection.execute(statement, values).rowcount
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All that a query finds: what is damaged further on is met here, too."""
+        with self._translated():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            return self._connection.execute(statement, values)
+            yield
         except sqlite3.Error as error:
             raise _refused(self._place, error) from error
 

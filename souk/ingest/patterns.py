@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from souk.errors import SoukError
 from souk.ingest.cells import as_mask, is_list, parse_text
 
 TRUTH = ("true", "false")  # in Parquet and JSON; Python writes True into a CSV, and spreadsheets TRUE
+LARGEST = 1e30  # of what is compared as a number
 WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # that YAML takes for them, where cells are such
 
 
@@ -69,10 +71,13 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
 def _numbers(pattern: str) -> list[str]:
     """How a number that a pattern is stands as a text; the pattern alone where it is none."""
     try:
-        number = float(pattern)
-        return [pattern, str(number), *([str(int(number))] if number.is_integer() else [])]
-    except ValueError:
+        number = Decimal(pattern)  # exact, where a float would take an id of 17 digits for its neighbour
+    except ArithmeticError:
         return [pattern]
+    if not number.is_finite() or abs(number) > LARGEST:
+        return [pattern]
+    whole = number == number.to_integral_value()
+    return [pattern, *([str(int(number)), f"{int(number)}.0"] if whole else [str(float(number))])]
 
 
 def ranked(names: Iterable[str]) -> list[str]:

@@ -89,7 +89,7 @@ class FeastStore:
         self.aged: Callable[[float], None] = lambda seconds: None  # is told the age of each state that is read
         self.damaged: Callable[[], None] = lambda: None  # is told of each row that is no state
         self._told = False
-        self._process, self._asks_from = "", 0.0
+        self._process, self._asks_from = ("", ""), 0.0  # its address and name
 
     def read(self, user_ids: Sequence[str]) -> list[UserState | None]:
         """See `OnlineStore.read`."""
@@ -127,17 +127,18 @@ class FeastStore:
             StoreError: the Redis does not answer.
         """
         if time.monotonic() < self._asks_from:
-            return self._process
+            return self._process[1]
         try:
             found = self._asked(self._run_id)
         except StoreError:
             if self._uri:
                 raise
             found = ""  # nothing was published here yet
-        if self._process not in ("", found):
+        uri, before = self._process
+        if before and found != before and uri == self._uri:
             text = "%s is not the Redis of before: `souk users publish` brings back what it lost and the log has not"
-            logger.warning(text, shown(self._uri))
-        self._process, self._asks_from = found, time.monotonic() + PROCESS_SECONDS
+            logger.warning(text, shown(uri))
+        self._process, self._asks_from = (self._uri, found), time.monotonic() + PROCESS_SECONDS
         return found
 
     def _run_id(self, store: FeatureStore) -> str:
@@ -147,8 +148,10 @@ class FeastStore:
 
         try:
             return str(_client_of(store).info("server").get("run_id", ""))
-        except ResponseError:  # who asks has no right to INFO, or the server knows none
-            return ""
+        except ResponseError as error:  # as that a script runs
+            if "no permissions" in str(error) or "unknown command" in str(error):
+                return ""
+            raise
 
     @contextmanager
     def _staying(self) -> Iterator[str]:

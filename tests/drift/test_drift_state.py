@@ -95,6 +95,23 @@ def test_a_damaged_state_is_refused_and_an_empty_file_begun(tmp_path: Path, cont
         assert State.open(tmp_path, "shop").release == "shop"
 
 
+def test_what_is_damaged_further_on_is_refused_by_who_reads_it(tmp_path: Path) -> None:
+    state = State.open(tmp_path, "shop")
+    with state.change():
+        for number in range(2000):
+            state.add(Row("record", str(number), NOON, {"price": float(number), "what": "x" * 100}, 0))
+    state.close()
+    file = tmp_path / "drift-shop.db"
+    content = bytearray(file.read_bytes())
+    behind = len(content) // 4 // 4096 * 4096
+    content[behind:] = bytes(len(content) - behind)
+    file.write_bytes(content)
+    state = State.open(tmp_path, "shop")
+    with pytest.raises(SoukError, match=r"drift-shop\.db"):
+        state.cells()
+    state.close()
+
+
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     state = State.open(tmp_path, "shop")
     state.put("format", "99")
