@@ -14,16 +14,10 @@ from souk.cli import main
 from souk.cli.check import _copy_schemas
 from souk.config import load_config
 from souk.ingest.schemas import SchemaFolder
-from tests.town_fixtures import CONFIG, written_town
+from tests.town_fixtures import *  # noqa: F403
+from tests.town_fixtures import CONFIG
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def town(tmp_path, monkeypatch):
-    """A folder with the data and the config of a town, in which users take what is near."""
-    monkeypatch.chdir(tmp_path)
-    return written_town(tmp_path)
 
 
 def spoil(events, share):

@@ -5,16 +5,10 @@ import sys
 import pytest
 
 from souk.cli import main
-from tests.town_fixtures import CONFIG, written_town
+from tests.town_fixtures import *  # noqa: F403
+from tests.town_fixtures import CONFIG
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def town(tmp_path, monkeypatch):
-    """A folder with the data and the config of a town, in which users take what is near."""
-    monkeypatch.chdir(tmp_path)
-    return written_town(tmp_path)
 
 
 def test_a_workspace_of_another_data_set_is_refused_as_a_run_refuses_it(town, capsys):

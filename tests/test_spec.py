@@ -57,3 +57,11 @@ def test_without_times_of_day_no_model_looks_at_the_hour_and_states_are_as_with_
 )
 def test_the_label_rule(rule, value, dwell, expected):
     assert positive(Objective.model_validate({"events": ["rating"], **rule}), value, dwell) is expected
+
+
+def test_its_name_is_computed_once_since_each_read_of_a_state_asks_for_it(monkeypatch):
+    asked, whole = [], FeatureSpec.to_json
+    monkeypatch.setattr(FeatureSpec, "to_json", lambda spec: asked.append(spec) or whole(spec))
+    spec = spec_of()
+    assert spec.of_states.hash == spec.of_states.hash and spec.hash == spec.hash
+    assert len(asked) == 2
