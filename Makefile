@@ -50,7 +50,9 @@ serve: .venv/.installed ## Serve the current release of DATASET on http://localh
 
 test: .venv/.installed ## Run every test, as CI does.
 	@status=0; { set -o pipefail; $(MAKE) --no-print-directory drift-test 2>&1 | sed 's/^/drift: /'; } & drift=$$!; \
-		$(PYTEST) $(COVERAGE) || status=1; wait $$drift || status=1; exit $$status
+		$(PYTEST) $(COVERAGE) || status=1; \
+		wait $$drift || { status=1; echo "The drift detector's tests failed: see the lines that begin with 'drift: '" >&2; }; \
+		exit $$status
 
 # Every test, and which lines of the code ran. Apart from `test`, since tracing takes half as much time again, most of it
 # in TensorFlow and Beam. No help line: it is for those who change Souk.

@@ -107,7 +107,8 @@ def test_a_further_objective_is_a_column_that_records_and_answers_fill(tmp_path:
     before = write_part(tmp_path, "w-0", [record(traffic(1, 0)[0], 0)])
     table = pq.read_table(before).append_column("kept", pa.array([[0.5, 0.75]], pa.list_(pa.float32())))
     pq.write_table(table, tmp_path / "later.parquet")
-    parts = [batch for path in (before, tmp_path / "later.parquet") for batch in records(path, reader.objectives)]
+    paths = (before, tmp_path / "later.parquet")
+    parts = [batch for path in paths for batch in records(path, RELEASE, reader.objectives)]
     found = [reader.records(part, NOON)[0][0].cells["slate_kept"] for part in parts]
     assert found == [None, 0.625]
     items = [{"score": 0.5, "scores": {"engaged": 0.4, "satisfied": 0.3, "kept": kept}} for kept in (0.25, 0.5)]
