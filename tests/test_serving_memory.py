@@ -3,7 +3,14 @@
 import gc
 import weakref
 
-from souk.serving.memory import settled
+import pytest
+
+from souk.release.bundle import Bundle
+from souk.serving.memory import seldom_walked, settled
+from souk.serving.recommender import Recommender
+from souk.serving.request import Request
+from souk.serving.served import open_index, open_store
+from tests.serving_fixtures import NOW, write_workspace
 
 
 class Round:
@@ -31,3 +38,45 @@ def test_what_is_there_is_left_out_of_collections_and_what_is_garbage_is_gone():
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+@pytest.fixture
+def recommender(tmp_path):
+    workspace = write_workspace(tmp_path)
+    bundle = Bundle.load(workspace.served_folder())
+    index, store = open_index(workspace, bundle, "", print), open_store(workspace, bundle)
+    return Recommender.load(bundle, None, None).connected(index, store)
+
+
+def test_what_grows_old_is_not_walked_through_and_what_is_garbage_early_is_found(monkeypatch):
+    walks, thresholds = [], gc.get_threshold()
+    looked = lambda phase, told: walks.append(told["generation"]) if phase == "start" else None  # noqa: E731
+    gc.collect()
+    gc.callbacks.append(looked)
+    try:
+        seldom_walked()
+        gone = weakref.ref(Round())
+        kept = [[number] for number in range(100_000)]
+        assert gone() is None and len(kept) == 100_000
+        assert walks.count(1) > 10 and 2 not in walks
+    finally:
+        gc.callbacks.remove(looked)
+        gc.set_threshold(*thresholds)
+
+
+def test_answers_leave_no_garbage_that_a_walk_would_have_to_find(recommender):
+    asked = [Request(user, 10, NOW, request_id=f"r-{user}") for user in ("ann", "bob", "nobody", "") for _ in range(5)]
+    for request in asked:  # what the first ones make is kept
+        recommender.recommend([request])
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for request in asked:
+            assert recommender.recommend([request])[0].items
+        gc.collect()
+        assert [type(thing) for thing in gc.garbage] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

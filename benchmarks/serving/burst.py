@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.serving import K, souk_words
 from benchmarks.serving.faults import PATH, START, TIMEOUT_MS, Phase, Steps, late, observed
-from benchmarks.serving.load import Call, Seen, latencies, load
+from benchmarks.serving.load import Call, Seen, latencies, load, run
 from benchmarks.serving.process import HOST, gauge, running, user_ids
 from benchmarks.serving.waits import Waits
 
@@ -61,7 +61,7 @@ def of_one(words: Sequence[str], workspace: Path, seconds: float) -> list[dict[s
             capacity = answered(port, patient, length)
         lengths: list[int] = []
         happen = steps(port, sent, capacity, seconds, lengths)
-        seen, phases, waits = asyncio.run(observed(port, process.pid, sent, SHARE * capacity, happen, Seen()))
+        seen, phases, waits = run(observed(port, process.pid, sent, SHARE * capacity, happen, Seen()))
     ends = [*(phase.start for phase in phases[1:]), float("inf")]
     rows = [row(phase, end, seen.calls, waits) for phase, end in zip(phases, ends, strict=True)]
     rows[0]["capacity/s"], rows[1]["line at most"] = round(capacity), max(lengths)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.serving import K, souk_words
-from benchmarks.serving.load import Call, Seen, latencies, load
+from benchmarks.serving.load import Call, Seen, latencies, load, run
 from benchmarks.serving.process import running, user_ids
 from benchmarks.serving.waits import Waits
 from souk.release.bundle import Bundle
@@ -150,7 +150,7 @@ def stretches(
     port: int, process: int, sent: list[bytes], rate: float, steps: Steps, read: Callable[[bytes], Told]
 ) -> list[dict[str, Any]]:
     """Warms up, then loads the server of a port and a process while `steps` happen: a row for each phase."""
-    seen, phases, waits = asyncio.run(observed(port, process, sent, rate, steps, Seen(read)))
+    seen, phases, waits = run(observed(port, process, sent, rate, steps, Seen(read)))
     ends = [*(phase.start for phase in phases[1:]), float("inf")]
     return [row(phase, end, seen.calls, waits) for phase, end in zip(phases, ends, strict=True)]
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+YOUNG = 700, 2  # objects, and collections of these, that make a collection of what was made since: under a millisecond
+NEVER = 2**31 - 1
 FEW = 1_000  # of the parts of a container: more of them are ids or rows, and no arrays
 OWN = "souk."
 
@@ -44,12 +46,21 @@ def model_bytes(*folders: Path) -> int:
     return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
 
 
+def seldom_walked() -> None:
+    """Has the collector of garbage look at new objects alone, twice, and leave what is left then to `settled`.
+
+    That is what users' states are kept in, a hundred objects each: walks would find no garbage there, and take the
+    longer the more users there are. Requests leave none that is not found while it is new.
+    """
+    gc.set_threshold(*YOUNG, NEVER)
+
+
 def settled() -> None:
     """Leaves what is in memory now out of later collections of garbage, but for what is garbage already.
 
     A walk through all objects of a server and its release takes a tenth of a second, in which nobody is answered; it
-    would come every half minute. This one comes at the start, and when a release was let go. One that is added is left
-    out by `gc.freeze` alone, without a walk: what is garbage then goes with the next one.
+    would come every half minute. This one comes at the start, when a release was let go, and every hour. A release that
+    is added is left out by `gc.freeze` alone, without a walk: what is garbage then goes with the next one.
     """
     gc.unfreeze()
     gc.collect()

@@ -33,7 +33,7 @@ from souk.serving.in_memory import InMemory
 from souk.serving.items.metrics import ItemLogMetrics
 from souk.serving.items.route import ItemsRoute
 from souk.serving.items.sales import Sales
-from souk.serving.memory import settled
+from souk.serving.memory import seldom_walked, settled
 from souk.serving.metrics import (
     BesideMetrics,
     CacheMetrics,
@@ -61,6 +61,7 @@ GRACE_SECONDS = 20
 SWITCH_SECONDS = 0.0005  # that one thread may keep another waiting for Python's lock; 5 ms is a whole request
 PROBE_SECONDS = 30.0  # between two looks at what the index finds
 ITEM_SECONDS = 0.25  # between two looks at what other servers did to items: tens of microseconds without news
+WALK_SECONDS = 3600.0  # between two walks through everything in memory for garbage that grew old
 COUNT_SECONDS = 1.0  # between two at what everybody engaged with
 
 
@@ -162,6 +163,7 @@ def serve(
 
     def ready(port: int) -> None:
         settled()
+        seldom_walked()
         url = f"http://{address(host, listening.getsockname()[1])}"
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
         report(
@@ -173,6 +175,7 @@ def serve(
     releases.follow_logs(ITEM_SECONDS, COUNT_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
     often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "releases in use", POLITE)
+    often(settled, WALK_SECONDS, "memory", POLITE)
     if reload_seconds:
         arms.follow(reload_seconds)
     if not release and reload_seconds:
