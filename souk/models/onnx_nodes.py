@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
+
+SMALL = 64  # numbers of a constant that may be the same as another
 
 
 class Nodes:
@@ -27,6 +31,8 @@ class Nodes:
         self._outputs = {each.name for each in graph.output}
         known = (each for each in (*graph.input, *graph.value_info) if each.type.tensor_type.HasField("shape"))
         self.shapes = {each.name: [dim.dim_value or None for dim in each.type.tensor_type.shape.dim] for each in known}
+        typed = (each for each in (*graph.input, *graph.value_info) if each.type.tensor_type.elem_type)
+        self.kinds = {each.name: helper.tensor_dtype_to_np_dtype(each.type.tensor_type.elem_type) for each in typed}
 
     def rank(self, name: str) -> int:
         """How many axes a value has; -1 where it cannot be told."""
@@ -57,6 +63,14 @@ class Nodes:
             name = cast.input[0]
         return name
 
+    def shaped(self, name: str) -> str:
+        """The value that a shape is of; "" where it is of none."""
+        name = self.uncast(name)
+        if (whole := self.back(name, "Concat")) is not None and len(whole.input) == 1:
+            name = self.uncast(whole.input[0])
+        shape = self.back(name, "Shape")
+        return str(shape.input[0]) if shape is not None and not shape.attribute else ""
+
     def named(self, name: str) -> np.ndarray | None:
         """The constant of a name; None of what is computed, and of no name."""
         if name in self._given:
@@ -70,6 +84,15 @@ class Nodes:
         """What a node reads at a place, where that is a constant."""
         return self.named(node.input[place] if place < len(node.input) else "")
 
+    def what(self, name: str) -> Any:
+        """A value by its name, but a small constant by what it is."""
+        value = self.named(name)
+        return name if value is None or value.size > SMALL else (value.dtype.str, value.shape, value.tobytes())
+
+    def is_output(self, name: str) -> bool:
+        """Whether the graph gives this value."""
+        return name in self._outputs
+
     def sole(self, node: Any) -> Any | None:
         """The only one that reads what a node makes; None where there are more, or it is an output of the graph."""
         readers = self.readers.get(node.output[0], [])
@@ -77,10 +100,25 @@ class Nodes:
 
     def constant(self, value: np.ndarray) -> str:
         """The name of a new constant."""
-        name = f"souk_pass_{len(self.graph.initializer)}"
+        name = self._new("constant", self._given)
         self._given[name] = numpy_helper.from_array(value, name)
         self.graph.initializer.append(self._given[name])
         return name
+
+    def before(self, place: Any, kind: str, inputs: Sequence[str], attributes: Iterable[Any] = (), **told: Any) -> str:
+        """What a new node of one output gives, which stands before another."""
+        name = self._new("node", self.makers)
+        node = helper.make_node(kind, inputs, [name], name, **told)
+        node.attribute.extend(attributes)
+        self.graph.node.insert(next(at for at, each in enumerate(self.graph.node) if each is place), node)
+        self.makers[name] = node
+        for each in inputs:
+            self.readers.setdefault(each, []).append(node)
+        return name
+
+    def _new(self, kind: str, taken: Mapping[str, Any]) -> str:
+        """A name that is not taken, the same in each run."""
+        return next(name for name in (f"souk_{kind}_{number}" for number in count()) if name not in taken)
 
     def instead(self, node: Any, name: str) -> None:
         """Whoever reads the one output of a node reads `name`; an output of the graph stays what it is."""
@@ -89,6 +127,11 @@ class Nodes:
         for reader in self.readers.pop(node.output[0], []):
             reader.input[:] = [name if each == node.output[0] else each for each in reader.input]
             self.readers.setdefault(name, []).append(reader)
+
+
+def become(node: Any, kind: str, *inputs: str, **told: Any) -> None:
+    """Makes a node another one, with the same output."""
+    node.CopyFrom(helper.make_node(kind, inputs, list(node.output), node.name, **told))
 
 
 def same(value: np.ndarray | None, wanted: int | list[int]) -> bool:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, shape_inference
 
+from souk.models.onnx_features import columns, lookups, rows, together, tokens, words
 from souk.models.onnx_nodes import Nodes, order, same, told
+from souk.models.onnx_shapes import ends, kept, less, once, picked
 
 WHOLE = 10**9  # a slice that ends here or later ends with its axis
 NUMBERS = "biuf"  # kinds of numpy's types
@@ -25,14 +27,20 @@ def simplified(model: Any) -> None:
     """
     if any(each.HasField("g") or each.graphs for node in model.graph.node for each in node.attribute):
         return
-    for rewrite in (_identities, _casts):
-        rewrite(Nodes(model.graph))
-    _infer(model)
-    for rewrite in (_one_product, _forward_slices, _whole_slices, _negative_places, _buckets, _norms):
-        rewrite(Nodes(model.graph))
-    _infer(model)
-    _lines(Nodes(model.graph))
-    _prune(model.graph)
+    for rewrites in (
+        (_identities, _casts),
+        (_one_product, _forward_slices, _whole_slices, _negative_places, _buckets, _norms),
+        (_lines,),
+        (once, words, columns),
+        (lookups, ends, once, picked, rows, less),
+        (tokens,),
+        (kept,),
+        (together,),
+    ):
+        _infer(model)
+        for rewrite in rewrites:
+            rewrite(Nodes(model.graph))
+            _prune(model.graph)
     del model.graph.value_info[:]
 
 
@@ -98,8 +106,8 @@ def _forward_slices(own: Nodes) -> None:
         shape = own.shapes.get(node.input[2]) if both is not None else None
         if shape is None or None in shape or shape != own.shapes.get(node.output[0]):
             continue  # what is chosen from may be wider
-        for less in (own.back(name, "Less") for name in (both.input if both is not None else ())):
-            steps, zero = (own.value(less, place) for place in (0, 1)) if less is not None else (None, None)
+        for below in (own.back(name, "Less") for name in (both.input if both is not None else ())):
+            steps, zero = (own.value(below, place) for place in (0, 1)) if below is not None else (None, None)
             if steps is not None and zero is not None and (steps >= zero).all():
                 own.instead(node, node.input[2])
 
@@ -228,3 +236,6 @@ def _prune(graph: Any) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(reversed(kept))
+    used = [each for each in graph.initializer if each.name in wanted]
+    del graph.initializer[:]
+    graph.initializer.extend(used)
