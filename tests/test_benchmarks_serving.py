@@ -4,7 +4,10 @@ import asyncio
 import functools
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +18,8 @@ import pytest
 from benchmarks import serving
 from benchmarks.serving import burst, chain, enlarge, faults
 from benchmarks.serving.faults import MARK, Phase, Told
-from benchmarks.serving.load import Call, Seen, load, shared
+from benchmarks.serving.load import Call, Seen, load, run, shared
+from benchmarks.serving.process import pin
 from benchmarks.serving.waits import Waits, waited
 
 FINE = Told(frozenset(["r"]), False, frozenset())
@@ -188,21 +192,35 @@ def test_servers_share_the_rate(tmp_path):
             server.close()
         return found
 
-    assert len(asyncio.run(scene()).calls) == 60
+    assert len(run(scene()).calls) == 60
     assert [set(own) for own in asked] == [{b"0", b"2", b"4"}, {b"1", b"3", b"5"}]
     assert [len(own) for own in asked] == [30, 30]
 
 
 def test_the_processors_time_is_beside_the_empty_server_at_the_same_rate(monkeypatch, tmp_path):
-    costs = {"empty": [2.0, 1.0], "souk": [6.0, 5.0]}
+    costs = {"empty": [2.0, 1.0], "souk": [6.0, 5.0, 4.0, 3.0]}  # of two servers, as they are placed and apart
 
     def loaded(words, model, bodies, rates, seconds, servers=1):
-        return [{"server": model, "CPU ms": cost} for _, cost in zip(rates, costs[model], strict=True)]
+        return [{"asked/s": rate, "CPU ms": cost} for rate, cost in zip(2 * rates, costs[model], strict=False)]
 
     monkeypatch.setattr(serving, "loaded", loaded)
     monkeypatch.setattr(serving, "written_bodies", lambda *_: tmp_path)
     rows = serving.measured(tmp_path, tmp_path, (25.0, 100.0), 1.0, 20)
-    assert [row["CPU, empty = 1"] for row in rows] == [1.0, 1.0, 3.0, 5.0]
+    assert [row["CPU, empty = 1"] for row in rows] == [1.0, 1.0, 3.0, 5.0, 2.0, 3.0]
+
+
+def test_a_server_with_a_core_of_its_own_has_that_for_all_its_threads():
+    start = "[threading.Thread(target=time.sleep, args=(60,)).start() for _ in range(3)]"
+    code = f"import threading, time; {start}; print(flush=True)"
+    cores = sorted(os.sched_getaffinity(0))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline()
+            pin(process.pid, len(cores))  # counted round: the first again
+            threads = [int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir()]
+            assert len(threads) == 4 and all(os.sched_getaffinity(thread) == {cores[0]} for thread in threads)
+        finally:
+            process.kill()
 
 
 def test_ratios_are_of_answers():

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.process import memory, running, spent, user_ids
+from benchmarks.serving.process import memory, pin, running, spent, user_ids
 from benchmarks.setting import Setting
 
 RATES, SECONDS, K = (100.0, 200.0, 400.0), 20.0, 20
@@ -35,7 +35,8 @@ def measured(
     serve: Sequence[str] = (),
     servers: int = 1,
 ) -> list[dict[str, Any]]:
-    """A row for the empty server and for Souk's at each rate, one user a request.
+    """A row for the empty server and for Souk's at each rate, one user a request; of several of Souk's first as the
+    system places them, and then with a core for each, as Kubernetes' static CPU manager gives them.
 
     Args:
         workspace: with a release, and the tables of its run.
@@ -49,9 +50,9 @@ def measured(
     bodies = written_bodies(workspace, scratch, k)
     empty = loaded(EMPTY, "empty", bodies, rates, seconds)
     souk = loaded([*souk_words(workspace), *serve], "souk", bodies, rates, seconds, servers)
-    for rows in zip(empty, souk, strict=True):  # of one rate: the more calls there are, the less one costs
-        for row in rows:
-            row["CPU, empty = 1"] = round(row["CPU ms"] / rows[0]["CPU ms"], 1)
+    cost = {row["asked/s"]: row["CPU ms"] for row in empty}  # by rate: the more calls there are, the less one costs
+    for row in (*empty, *souk):
+        row["CPU, empty = 1"] = round(row["CPU ms"] / cost[row["asked/s"]], 1)
     return [*empty, *souk]
 
 
@@ -71,11 +72,17 @@ def souk_words(workspace: Path) -> list[str]:
 def loaded(
     command: Sequence[str], model: str, bodies: Path, rates: Sequence[float], seconds: float, servers: int = 1
 ) -> list[dict[str, Any]]:
-    """A row for each rate, of one server process or of several."""
+    """A row for each rate, of one server process, or of several: free, and with a core for each."""
     with ExitStack() as stack:
         ports, processes = zip(*(stack.enter_context(running(command, model)) for _ in range(servers)), strict=True)
         own = [process.pid for process in processes]
-        return [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
+        rows = [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
+        if servers > 1:
+            for place, process in enumerate(own):
+                pin(process, place)
+            apart = [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
+            rows += [{**row, "server": f"{row['server']}, a core each"} for row in apart]
+        return rows
 
 
 def under_load(

@@ -28,7 +28,9 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each rate, or stretch of time")
     parser.add_argument("--k", type=int, default=K, help="items of a slate")
-    parser.add_argument("--servers", type=int, default=1, help="that share the rate, as replicas do")
+    parser.add_argument(
+        "--servers", type=int, default=1, help="that share the rate, as replicas do; also with a core for each"
+    )
     parser.add_argument("serve", nargs="*", help="more words for `souk serve`, behind --")
     fault = parser.add_mutually_exclusive_group()
     fault.add_argument("--swap", action="store_true", help="another release becomes current, and the first again")

@@ -126,6 +126,14 @@ def listening(port: int) -> bool:
         return True
 
 
+def pin(pid: int, place: int) -> None:
+    """Has a process run on one core alone, the one at a place among those that there are, which are counted round."""
+    cores = sorted(os.sched_getaffinity(0))
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+            os.sched_setaffinity(int(thread.name), {cores[place % len(cores)]})
+
+
 def spent(pid: int) -> float:
     """Seconds of processor that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
