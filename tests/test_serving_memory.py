@@ -1,6 +1,7 @@
 """What is in memory for good is no work for the collector of garbage."""
 
 import gc
+import time
 import weakref
 
 import pytest
@@ -64,8 +65,20 @@ def test_what_grows_old_is_not_walked_through_and_what_is_garbage_early_is_found
         gc.set_threshold(*thresholds)
 
 
-def test_answers_leave_no_garbage_that_a_walk_would_have_to_find(recommender):
-    asked = [Request(user, 10, NOW, request_id=f"r-{user}") for user in ("ann", "bob", "nobody", "") for _ in range(5)]
+class Away:
+    """A store that is away."""
+
+    def read(self, users):
+        raise ConnectionError(f"no {users}")
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["all is well", "the store is away"])
+def test_answers_leave_no_garbage_that_a_walk_would_have_to_find(recommender, away, monkeypatch):
+    if away:
+        monkeypatch.setattr(recommender, "store", Away())
+        monkeypatch.setattr("souk.serving.dependency.FAILURES", 1000)  # each request finds out
+    users = ("ann", "bob", "nobody", "")
+    asked = [Request(user, 10, NOW, f"r-{user}", deadline=time.monotonic() + 60) for user in users for _ in range(5)]
     for request in asked:  # what the first ones make is kept
         recommender.recommend([request])
     gc.collect()
@@ -73,7 +86,8 @@ def test_answers_leave_no_garbage_that_a_walk_would_have_to_find(recommender):
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         for request in asked:
-            assert recommender.recommend([request])[0].items
+            (slate,) = recommender.recommend([request])
+            assert slate.items and ("features_unavailable" in slate.degraded) == away
         gc.collect()
         assert [type(thing) for thing in gc.garbage] == []
     finally:
