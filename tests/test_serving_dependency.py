@@ -168,7 +168,8 @@ def test_answers_that_take_longer_than_its_patience_open_it(dependency, clock):
         return 1
 
     for _ in range(FAILURES):
-        assert dependency.start(slow).future.result(60) == 1
+        call = dependency.start(slow)
+        assert call.landed(60) and call.answer == 1
     assert dependency.state == OPEN
 
 
@@ -180,13 +181,13 @@ def test_a_caller_with_all_the_time_calls_in_its_own_thread_and_sees_the_error(d
 
 def test_closed_it_takes_no_more_calls_and_its_threads_end_after_theirs(dependency):
     before, over, going = set(threading.enumerate()), threading.Event(), dependency.start(lambda: 1)
-    going.future.result(60)
+    assert going.landed(60)
     slow = dependency.start(lambda: over.wait(60))
     threads = set(threading.enumerate()) - before
     dependency.close()
     failed(dependency, 1, lambda: 1)
     over.set()
-    assert slow.future.result(60) is True, "what was on its way is answered"
+    assert slow.landed(60) and slow.answer is True, "what was on its way is answered"
     for thread in threads:
         thread.join(60)
     assert threads and not any(thread.is_alive() for thread in threads)

@@ -11,6 +11,7 @@ from souk.serving.memory import seldom_walked, settled
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.served import open_index, open_store
+from souk.serving.user_cache import UserCaches
 from tests.serving_fixtures import NOW, write_workspace
 
 
@@ -72,10 +73,12 @@ class Away:
         raise ConnectionError(f"no {users}")
 
 
-@pytest.mark.parametrize("away", [False, True], ids=["all is well", "the store is away"])
+@pytest.mark.parametrize(
+    "away", [None, Away(), UserCaches(60.0).of(Away())], ids=["all is well", "the store is away", "behind a cache"]
+)
 def test_answers_leave_no_garbage_that_a_walk_would_have_to_find(recommender, away, monkeypatch):
-    if away:
-        monkeypatch.setattr(recommender, "store", Away())
+    if away is not None:
+        monkeypatch.setattr(recommender, "store", away)
         monkeypatch.setattr("souk.serving.dependency.FAILURES", 1000)  # each request finds out
     users = ("ann", "bob", "nobody", "")
     asked = [Request(user, 10, NOW, f"r-{user}", deadline=time.monotonic() + 60) for user in users for _ in range(5)]
@@ -87,7 +90,7 @@ def test_answers_leave_no_garbage_that_a_walk_would_have_to_find(recommender, aw
     try:
         for request in asked:
             (slate,) = recommender.recommend([request])
-            assert slate.items and ("features_unavailable" in slate.degraded) == away
+            assert slate.items and ("features_unavailable" in slate.degraded) == (away is not None)
         gc.collect()
         assert [type(thing) for thing in gc.garbage] == []
     finally:

@@ -7,12 +7,9 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from functools import partial
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,20 +24,41 @@ class Unavailable(Exception):
     """A dependency that did not answer, or is left alone."""
 
 
+def _locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(eq=False)
 class Call(Generic[T]):
-    """A call on its way, in a thread of its dependency.
+    """A call on its way, in a thread of its dependency. A lock tells of its end, for a fifth of what a future takes.
 
     Args:
         of: the dependency.
         function: what is called.
         begun: when it was asked for, monotonic seconds.
+        answer: of the function, once there is one.
+        error: what it raised instead.
     """
 
     of: Dependency
     function: Callable[[], T]
     begun: float
-    future: Future[T] = field(default_factory=Future)
+    answer: T | None = None
+    error: Exception | None = None
+    _flying: threading.Lock = field(default_factory=_locked)
+
+    def land(self) -> None:
+        """Lets go of those who wait."""
+        self._flying.release()
+
+    def landed(self, seconds: float) -> bool:
+        """Whether it has ended, or ends within so many seconds."""
+        ended = self._flying.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+        if ended:
+            self._flying.release()
+        return ended
 
     def result(self, seconds: float) -> T:
         """The answer, waited for until `seconds` from now, and no longer than the dependency's patience since it began.
@@ -48,16 +66,14 @@ class Call(Generic[T]):
         Raises:
             Unavailable: there is none. The call goes on; what becomes of it is counted.
         """
-        waited = self.of.since(self.begun)
-        try:
-            return self.future.result(max(0.0, min(seconds, self.of.patience - waited)))
-        except FutureTimeout as error:
+        if not self.landed(min(seconds, self.of.patience - self.of.since(self.begun))):
             waited = self.of.since(self.begun)
             if waited >= self.of.patience:
                 self.of.count(self, False)
-            raise Unavailable(f"{self.of.name}: no answer in {1000 * waited:.0f} ms") from error
-        except Exception as error:  # whatever it raised
-            raise Unavailable(f"{self.of.name}: {type(error).__name__}: {error}") from error
+            raise Unavailable(f"{self.of.name}: no answer in {1000 * waited:.0f} ms")
+        if self.error is not None:
+            raise Unavailable(f"{self.of.name}: {type(self.error).__name__}: {self.error}") from self.error
+        return cast(T, self.answer)
 
 
 class Dependency:
@@ -177,17 +193,16 @@ class Dependency:
 
     def _work(self) -> None:
         while call := self._waiting.get():
-            tell: Callable[[], None]
             try:
-                tell = partial(call.future.set_result, call.function())
+                call.answer = call.function()
                 good = self.since(call.begun) <= self.patience
             except BaseException as error:  # what exits, or panics, would end its callers' threads
-                tell, good = partial(call.future.set_exception, _told(error)), False
+                call.error, good = _told(error), False
             with self._lock:
                 self._busy -= 1
             self.count(call, good)  # before the caller goes on, so that the next one knows
-            tell()
-            del call, tell  # they hold a release while this waits
+            call.land()
+            del call  # it holds a release while this waits
 
 
 def _told(error: BaseException) -> Exception:

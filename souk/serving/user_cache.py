@@ -108,9 +108,12 @@ class UserCache:
                     self._flying[user] = own[user] = Future()
                 flying[user] = self._flying[user]
         self._reads.update({"miss": len(own)})
-        if own:
-            self._fetch(own, began)
-        return [flying[user].result() for user in user_ids]
+        try:
+            if own:
+                self._fetch(own, began)
+            return [flying[user].result() for user in user_ids]
+        finally:  # an error knows where it was raised, and would hold what holds it
+            del own, flying
 
     def forget(self, users: Collection[str]) -> None:
         """These users' states are others now."""
@@ -140,6 +143,7 @@ class UserCache:
                 self._land(own)
             for future in own.values():
                 future.set_exception(error)
+            del own, future
             raise
         with self._lock:
             self._land(own)
