@@ -99,6 +99,7 @@ class Line:
                 slates = self._fallback(requests)
             except BaseException:
                 return [(batch[0].body, batch[0].body.slates.set_exception, error)]
+            del error  # it knows where it was raised, and would hold what holds it
         told = list[Told]()
         for body, own in batch:
             body.answered += slates[: len(own)]
