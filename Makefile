@@ -49,7 +49,7 @@ serve: .venv/.installed ## Serve the current release of DATASET on http://localh
 	souk serve --workspace $(WORKSPACE)
 
 test: .venv/.installed ## Run every test, as CI does.
-	@status=0; { set -o pipefail; $(MAKE) --no-print-directory drift-test 2>&1 | sed 's/^/drift: /'; } & drift=$$!; \
+	@status=0; { set -o pipefail; $(MAKE) --no-print-directory drift-test 2>&1 | sed -u 's/^/drift: /'; } & drift=$$!; \
 		$(PYTEST) $(COVERAGE) || status=1; \
 		wait $$drift || { status=1; echo "The drift detector's tests failed: see the lines that begin with 'drift: '" >&2; }; \
 		exit $$status

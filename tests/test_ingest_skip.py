@@ -90,12 +90,21 @@ def test_what_yaml_takes_for_something_else_leaves_out_the_rows_of_that_text(tmp
         ([1.5, 0.0], "1.50"),
         ([10, 8], "010"),
         ([2**53 + 1, 2**53], str(2**53 + 1)),
+        ([1e16, 2.0**53], "10000000000000000"),
+        ([12345678901234567.0, 2.0**53], "12345678901234567"),
+        ([1e18, 0.5], "1e18"),
     ],
 )
 def test_cells_that_are_no_texts_are_compared_as_what_they_are(tmp_path: Path, cells: list[Any], asked: str) -> None:
     path = written(tmp_path, "parquet", [{"item_id": "a", "code": cells[0]}, {"item_id": "b", "code": cells[1]}])
     config = config_of(path, f"{{code: {asked}}}")
     assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ["b"]
+
+
+def test_what_is_too_large_for_a_number_is_the_text_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, "parquet", [{"item_id": "a", "code": 12.0}, {"item_id": "b", "code": 0.5}])
+    config = config_of(path, "{code: '12e1234567'}")
+    assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ["a", "b"]
 
 
 def test_a_truth_value_is_one_as_a_whole_and_other_words_have_their_case(tmp_path: Path) -> None:

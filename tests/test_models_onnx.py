@@ -8,7 +8,7 @@ import onnx
 import pytest
 import tensorflow as tf
 
-from souk.models.export import sample, write
+from souk.models.export import samples, write
 from souk.models.onnx_graph import Untranslated, write_onnx
 from souk.serving.signatures import Graph, SavedModel
 
@@ -91,7 +91,7 @@ def test_a_graph_that_gives_something_else_is_not_written(saved, tmp_path):
 
     inputs = {"word": np.array(["a"], object), "number": np.array([3], np.float32)}
     with pytest.raises(Untranslated, match="another log"):
-        write_onnx(saved, "serve", tmp_path / "serve.onnx", other, inputs)
+        write_onnx(saved, "serve", tmp_path / "serve.onnx", other, [inputs])
     assert not any(tmp_path.iterdir())
 
 
@@ -107,7 +107,7 @@ def test_a_small_probability_that_is_twice_what_it_should_be_is_seen(tmp_path):
         return {"bought": 2 * model.serve(word, number)["bought"]}
 
     with pytest.raises(Untranslated, match="another bought"):
-        write_onnx(tmp_path, "serve", tmp_path / "again.onnx", twice, inputs)
+        write_onnx(tmp_path, "serve", tmp_path / "again.onnx", twice, [inputs])
 
 
 def test_what_is_compared_has_words_of_the_vocabularies_and_whole_histories(saved):
@@ -115,8 +115,29 @@ def test_what_is_compared_has_words_of_the_vocabularies_and_whole_histories(save
         "token_item_id": tf.TensorSpec([None, 12], tf.string),
         "token_count": tf.TensorSpec([None], tf.int64),
     }
-    found = sample(inputs, ["known"])
+    found, alone = samples(inputs, ["known"])
     assert found["token_count"].tolist() == [0, 1, 6, 12] and "known" in found["token_item_id"].ravel().tolist()
+    assert alone["token_count"].tolist() == [2] and alone["token_item_id"].shape == (1, 12)
+
+
+def test_what_is_compared_are_candidates_of_several_and_of_one():
+    inputs = {"request": tf.TensorSpec([None], tf.int64), "pair": tf.TensorSpec([None, 3], tf.float32)}
+    found, alone = samples(inputs | {"query_hour": tf.TensorSpec([None], tf.int64)})
+    assert found["request"].tolist() == [0, 0, 0, 2, 2] and alone["request"].tolist() == [0, 0]
+    np.testing.assert_array_equal(alone["pair"], found["pair"][3:])
+    assert alone["query_hour"].tolist() == found["query_hour"][2:3].tolist()
+
+
+def test_a_graph_that_gives_something_else_for_one_alone_is_not_written(saved, tmp_path):
+    def other(word, number):
+        given = Model().serve(word, number)
+        return given if len(number) > 1 else {**given, "log": number}
+
+    several = {"word": np.array(["a", "b"], object), "number": np.array([3, 4], np.float32)}
+    alone = {name: values[:1] for name, values in several.items()}
+    write_onnx(saved, "serve", tmp_path / "serve.onnx", other, [several])
+    with pytest.raises(Untranslated, match="another log"):
+        write_onnx(saved, "serve", tmp_path / "again.onnx", other, [several, alone])
 
 
 def test_a_graph_passes_over_what_it_does_not_look_at(saved, tmp_path):

@@ -52,6 +52,12 @@ def test_another_look_up_of_words_stays(more):
     assert counted(same(looked_up(**more), WORDS), "Where") == 1
 
 
+def test_a_look_up_that_is_an_output_stays():
+    model = looked_up()
+    model.graph.output.append(helper.make_tensor_value_info("place", WHOLE, None))
+    assert counted(same(model, WORDS), "Where") == 1
+
+
 def test_a_table_of_words_that_others_read_stays():
     model = looked_up(also=[("Neg", "counted", "less", {}), ("Add", "place less", "y", {})])
     assert counted(same(model, WORDS), "Where") == 1

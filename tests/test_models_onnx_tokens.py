@@ -29,7 +29,7 @@ def lines(back="shape", wide=True, also=(), wanted="y", size=3, cut="whole"):
         ("Add", "a b", "y", {}),
         *also,
     ]
-    given = {"first": np.array([0]), "length": np.array([2]), "other": np.array([2]), "along": ONE, "flat": LAST}
+    given = {"first": np.array([0]), "length": np.array([2]), "other": np.array([1]), "along": ONE, "flat": LAST}
     given |= {"two": np.float32(2), "last": LAST, "bounds": np.array([1.0, 3.0, 5.0], np.float32)}
     given |= {"turned": np.array([2, 2])}
     inputs = [("t", FLOAT, [None, size]), ("u", FLOAT, [None, 3])]
@@ -66,6 +66,7 @@ def test_tokens_keep_their_shape():
             "wanted": "z",
         },
         {"size": 5},
+        {"cut": "other"},
     ],
     ids=[
         "another shape",
@@ -75,6 +76,7 @@ def test_tokens_keep_their_shape():
         "shares of all",
         "buckets that stay",
         "rows of other lengths",
+        "rows with another end",
     ],
 )
 def test_other_lines_stay(more):
@@ -82,6 +84,8 @@ def test_other_lines_stay(more):
     if "places" in str(more):
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32), "places"))
     values = TOKENS | ({"t": np.array([[0.2, 1, 9, 9, 9], [3, 4, 9, 9, 9]], np.float32)} if "size" in more else {})
+    if "cut" in more:  # as many numbers, of other lines
+        values = values | {"u": np.arange(12, dtype=np.float32).reshape(4, 3)}
     assert "Reshape" in kinds_of(same(model, values))
 
 

@@ -50,7 +50,7 @@ def recommender(tmp_path):
     return Recommender.load(bundle, None, None).connected(index, store)
 
 
-def test_what_grows_old_is_not_walked_through_and_what_is_garbage_early_is_found(monkeypatch):
+def test_what_grows_old_is_seldom_walked_through_and_what_is_garbage_early_is_found():
     walks, thresholds = [], gc.get_threshold()
     looked = lambda phase, told: walks.append(told["generation"]) if phase == "start" else None  # noqa: E731
     gc.collect()
@@ -58,9 +58,14 @@ def test_what_grows_old_is_not_walked_through_and_what_is_garbage_early_is_found
     try:
         seldom_walked()
         gone = weakref.ref(Round())
-        kept = [[number] for number in range(100_000)]
-        assert gone() is None and len(kept) == 100_000
-        assert walks.count(1) > 10 and 2 not in walks
+        kept = [[number] for number in range(200_000)]
+        assert gone() is None and len(kept) == 200_000
+        assert walks.count(1) > 20 and 2 not in walks, "by default it is walked through twice"
+        old = [[Round() for _ in range(100_000)] for _ in range(2)]
+        gone = weakref.ref(old[0][0])
+        del old[0]
+        kept += [[number] for number in range(1_000_000)]
+        assert gone() is None and 2 in walks, "but it is, before garbage fills the memory"
     finally:
         gc.callbacks.remove(looked)
         gc.set_threshold(*thresholds)

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.serving.process import HOST
 
-CONNECTIONS = 256  # more would be a queue of its own
+CONNECTIONS = 256  # to all servers; more would be a queue of its own, and too many for a loop of `select`
 T = TypeVar("T")
 WHOLE = b'"degraded":[]'
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -97,7 +97,14 @@ def latencies(calls: Sequence[Call]) -> tuple[float, float, float]:
 
 
 async def load(
-    port: int, path: str, bodies: list[bytes], rate: float, seconds: float, seed: int = 0, seen: Seen | None = None
+    port: int,
+    path: str,
+    bodies: list[bytes],
+    rate: float,
+    seconds: float,
+    seed: int = 0,
+    seen: Seen | None = None,
+    connections: int = CONNECTIONS,
 ) -> Seen:
     """Sends calls at `rate` a second for `seconds`, and measures each.
 
@@ -109,12 +116,13 @@ async def load(
         seconds: how long.
         seed: of the arrivals.
         seen: gets the calls while they are made; None for a new one.
+        connections: how many calls may be on their way.
     """
     gaps = np.random.default_rng(seed).exponential(1 / rate, round(rate * seconds))
     seen = Seen() if seen is None else seen
     # The last one that came back is the next: who asks keeps few connections open, and opens one where none is free.
     free, calls = asyncio.LifoQueue[Connection | None](), []
-    for _ in range(CONNECTIONS):
+    for _ in range(connections):
         free.put_nowait(None)
     began = time.perf_counter()
     for due, body in zip((began + np.cumsum(gaps)).tolist(), cycle(bodies), strict=False):
@@ -142,7 +150,7 @@ async def shared(ports: Sequence[int], path: str, bodies: list[bytes], rate: flo
     seen, count = Seen(), len(ports)
     await asyncio.gather(
         *(
-            load(port, path, bodies[place::count], rate / count, seconds, place, seen)
+            load(port, path, bodies[place::count], rate / count, seconds, place, seen, CONNECTIONS // count)
             for place, port in enumerate(ports)
         )
     )

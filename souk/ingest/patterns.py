@@ -15,7 +15,7 @@ from souk.errors import SoukError
 from souk.ingest.cells import as_mask, is_list, parse_text
 
 TRUTH = ("true", "false")  # in Parquet and JSON; Python writes True into a CSV, and spreadsheets TRUE
-LARGEST = 1e30  # of what is compared as a number
+LARGEST = 30  # the exponent of what is compared as a number
 WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # that YAML takes for them, where cells are such
 
 
@@ -69,15 +69,16 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
 
 
 def _numbers(pattern: str) -> list[str]:
-    """How a number that a pattern is stands as a text; the pattern alone where it is none."""
+    """How a number that a pattern is stands as a text, in columns of whole numbers and of floats, whose large ones
+    have an exponent; the pattern alone where it is none."""
     try:
         number = Decimal(pattern)  # exact, where a float would take an id of 17 digits for its neighbour
     except ArithmeticError:
         return [pattern]
-    if not number.is_finite() or abs(number) > LARGEST:
+    if not number.is_finite() or number.adjusted() > LARGEST:
         return [pattern]
     whole = number == number.to_integral_value()
-    return [pattern, *([str(int(number)), f"{int(number)}.0"] if whole else [str(float(number))])]
+    return [pattern, str(float(number)), *([str(int(number))] if whole else [])]
 
 
 def ranked(names: Iterable[str]) -> list[str]:

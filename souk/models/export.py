@@ -224,13 +224,14 @@ def write(model: tf.Module, path: str | Path, **signatures: tuple[Callable[..., 
     for name in sorted(signatures.keys() & SERVED):
         _, inputs = signatures[name]
         try:
-            write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], sample(inputs, vocabulary(path)))
+            write_onnx(path, name, Path(path) / f"{name}.onnx", functions[name], samples(inputs, vocabulary(path)))
         except Untranslated as error:
             logger.warning("%s of %s is left to TensorFlow: %s", name, path, error)
 
 
-def sample(inputs: Mapping[str, tf.TensorSpec], words: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Made-up raw features of four requests, or items, and of five candidates of two of them.
+def samples(inputs: Mapping[str, tf.TensorSpec], words: Sequence[str] = ()) -> list[dict[str, np.ndarray]]:
+    """Made-up raw features of four requests, or items, and of five candidates of two of them; and of one alone, with a
+    short history: neither how many there are nor the longest history may be taken for what it is in the other.
 
     Args:
         inputs: the signature.
@@ -243,7 +244,7 @@ def sample(inputs: Mapping[str, tf.TensorSpec], words: Sequence[str] = ()) -> di
         if spec.dtype == tf.string:
             found[name] = rng.choice(pool, shape)
         elif spec.dtype == tf.int64:
-            found[name] = rng.integers(0, 7, shape)
+            found[name] = rng.choice(np.array([*range(-1, 7), 23, 99]), shape)
         else:
             found[name] = rng.normal(scale=3, size=shape).astype(np.float32)
             if name not in CANDIDATES:
@@ -253,7 +254,13 @@ def sample(inputs: Mapping[str, tf.TensorSpec], words: Sequence[str] = ()) -> di
     if "token_count" in found:
         length = found["token_item_id"].shape[1]
         found["token_count"] = np.array([0, 1, length // 2, length])
-    return found
+    own = found["request"] == 2 if "request" in found else slice(None)
+    alone = {name: values[own] if name in CANDIDATES else values[2:3] for name, values in found.items()}
+    if "request" in alone:
+        alone["request"] = np.zeros_like(alone["request"])
+    if "token_count" in alone:
+        alone["token_count"] = np.minimum(alone["token_count"], 2)
+    return [found, alone]
 
 
 def vocabulary(path: str | Path) -> list[str]:

@@ -21,7 +21,7 @@ ALONE, LINE = "alone", "line"
 def words(own: Nodes) -> None:
     """A table of words gives their places as they are wanted: counted from some number on, and of none another."""
     for node in own.nodes:
-        if node.op_type != "Where":
+        if node.op_type != "Where" or own.is_output(node.output[0]):
             continue
         missing, added = own.back(node.input[0], "Not", "Equal"), own.back(node.input[1], "Add")
         table = own.back(node.input[1], "Add", "CategoryMapper")

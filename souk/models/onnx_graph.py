@@ -8,7 +8,7 @@ of our graphs that it has no translation for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def write_onnx(
     signature: str,
     out: str | Path,
     function: Callable[..., Mapping[str, tf.Tensor]],
-    sample: Mapping[str, np.ndarray],
+    samples: Sequence[Mapping[str, np.ndarray]],
 ) -> None:
     """Writes one signature of a SavedModel as an ONNX graph with the same names of inputs and outputs.
 
@@ -45,7 +45,7 @@ def write_onnx(
         signature: its name.
         out: the file; an input that the signature does not look at is none of its.
         function: what was saved under the name.
-        sample: inputs for which both have to give the same.
+        samples: inputs for each of which both have to give the same.
 
     Raises:
         Untranslated: an operation has no translation, or a wrong one. Nothing is written.
@@ -54,13 +54,15 @@ def write_onnx(
         written = _translated(str(saved_model), signature)
         session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_outputs()]
-        found = session.run(names, {each.name: sample[each.name] for each in session.get_inputs()})
+        read = [each.name for each in session.get_inputs()]
+        answers = [session.run(names, {name: sample[name] for name in read}) for sample in samples]
     except Exception as error:  # both libraries raise what they like
         raise Untranslated(f"{type(error).__name__}: {str(error)[:400]}") from error
-    wanted = function(**{name: tf.constant(values) for name, values in sample.items()})
-    for name, values in zip(names, found, strict=True):
-        if not _same(values, np.asarray(wanted[name])):
-            raise Untranslated(f"another {name} than the model's")
+    for sample, found in zip(samples, answers, strict=True):
+        wanted = function(**{name: tf.constant(values) for name, values in sample.items()})
+        for name, values in zip(names, found, strict=True):
+            if not _same(values, np.asarray(wanted[name])):
+                raise Untranslated(f"another {name} than the model's")
     Path(out).write_bytes(written)
 
 

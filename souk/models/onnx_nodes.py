@@ -87,7 +87,8 @@ class Nodes:
     def what(self, name: str) -> Any:
         """A value by its name, but a small constant by what it is."""
         value = self.named(name)
-        return name if value is None or value.size > SMALL else (value.dtype.str, value.shape, value.tobytes())
+        small = value is not None and value.size <= SMALL and value.dtype.kind != "O"  # of which bytes are addresses
+        return (value.dtype.str, value.shape, value.tobytes()) if value is not None and small else name
 
     def is_output(self, name: str) -> bool:
         """Whether the graph gives this value."""

@@ -72,12 +72,14 @@ def picked(own: Nodes) -> None:
     """One column of several is a `Gather`, and the only one no slice; an entry that is a line again is a slice."""
     for node in own.nodes:
         cut = own.back(node.input[0], "Slice") if node.op_type == "Squeeze" else None
-        starts, stops, axes = (own.value(cut, place) if cut is not None else None for place in (1, 2, 3))
+        starts, stops, axes, steps = (own.value(cut, place) if cut is not None else None for place in (1, 2, 3, 4))
         if node.op_type == "Unsqueeze" and same(own.value(node, 1), [0]):
             entry = own.back(node.input[0], "Squeeze")
             if entry is not None and same(own.value(entry, 1), [0]) and own.rank(entry.input[0]) == 1:
                 own.instead(node, entry.input[0])
         if cut is None or starts is None or stops is None or axes is None or own.rank(cut.input[0]) < 2:
+            continue
+        if len(cut.input) > 4 and (steps is None or (steps != 1).any()):
             continue
         if axes.tolist() != [0, 1] or starts[0] or stops[0] < WHOLE:
             continue
@@ -135,9 +137,12 @@ class Sizes:
         if name not in self._found:
             node = self._own.makers.get(name)
             known = self._made(node) if node is not None else []
-            self._found[name] = known or [
-                size or (name, axis) for axis, size in enumerate(self._own.shapes.get(name, []))
-            ]
+            value = self._own.named(name)
+            self._found[name] = (
+                known
+                or (list(value.shape) if value is not None else [])
+                or [size or (name, axis) for axis, size in enumerate(self._own.shapes.get(name, []))]
+            )
         return self._found[name]
 
     def told(self, shape: str) -> list[Any]:
@@ -166,23 +171,44 @@ class Sizes:
         if node.op_type in ("LayerNormalization", "Sigmoid", "Softmax"):
             return first
         if node.op_type in ("Add", "Mul"):
-            for name, mine, other in zip(node.input[::-1], given, given[::-1], strict=True):
-                value = own.named(name)
-                less = value.ndim if value is not None else len(other) or len(mine)
-                if less < len(mine) and 1 not in mine[-less:]:
-                    return mine
+            one, other = node.input
+            return self._wider(given[0], other) or self._wider(given[1], one)
         if node.op_type == "MatMul" and first:
             matrix = own.value(node, 1)
             last = list(matrix.shape) if matrix is not None and matrix.ndim == 2 else given[1]
-            return [*first[:-1], last[-1]] if last[:-2] in ([], first[:-2]) and last else []
+            return [*first[:-1], last[-1]] if last[:-2] in ([], first[:-2]) and len(last) > 1 else []
         if node.op_type == "Transpose" and order(node):
             return [first[axis] for axis in order(node)] if first else []
         if node.op_type == "Reshape":
             return self.told(node.input[1])
         return self._parts(node, first) if first else []
 
+    def _wider(self, mine: list[Any], name: str) -> list[Any]:
+        """The sizes of a value, if those of what is added to it are the same, or are 1, or have to be one of these."""
+        value = self._own.named(name)
+        other = list(value.shape) if value is not None else self.of(name)
+        known = other or value is not None
+        pairs = zip(reversed(mine), reversed(other), strict=False)
+        fit = all(size in (1, wide) or (isinstance(wide, int) and wide > 1) for wide, size in pairs)
+        return mine if known and fit and len(other) <= len(mine) else []
+
+    def _cut(self, node: Any, first: list[Any]) -> list[Any]:
+        """Of the beginning of a value, whose sizes are numbers, up to places that are told."""
+        own = self._own
+        starts, axes, steps = (own.value(node, place) for place in (1, 3, 4))
+        if starts is None or axes is None or starts.any() or (steps is not None and (steps != 1).any()):
+            return []
+        ends = self.told(node.input[2]) or [self._entry(node.input[2])]
+        if len(ends) != len(axes) or None in ends or any(not isinstance(first[axis], int) for axis in axes):
+            return []
+        cut = [min(end, first[axis]) if isinstance(end, int) else end for axis, end in zip(axes, ends, strict=True)]
+        by_axis = dict(zip(axes.tolist(), cut, strict=True))
+        return [by_axis.get(axis, size) for axis, size in enumerate(first)]
+
     def _parts(self, node: Any, first: list[Any]) -> list[Any]:
         """Of what a node makes of one value of such sizes, with fewer of some axis, or with an axis more or less."""
+        if node.op_type == "Slice":
+            return self._cut(node, first)
         parts, axes = told(node, "num_outputs", 0), self._own.value(node, 1)
         if node.op_type == "Split" and parts and len(node.input) == 1:
             whole = first[axis := told(node, "axis", 0)]

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-YOUNG = 700, 2  # objects, and collections of these, that make a collection of what was made since: under a millisecond
-NEVER = 2**31 - 1
+SELDOM = 700, 10, 30  # of Python's three generations; the last is 10 by default
 FEW = 1_000  # of the parts of a container: more of them are ids or rows, and no arrays
 OWN = "souk."
 
@@ -47,20 +46,20 @@ def model_bytes(*folders: Path) -> int:
 
 
 def seldom_walked() -> None:
-    """Has the collector of garbage look at new objects alone, twice, and leave what is left then to `settled`.
+    """Has the collector of garbage walk through what has grown old a third as often as by default.
 
-    That is what users' states are kept in, a hundred objects each: walks would find no garbage there, and take the
-    longer the more users there are. Requests leave none that is not found while it is new.
+    That is users' states, a hundred objects each: a walk takes the longer the more users there are, and nobody is
+    answered meanwhile. Neither an answer nor an error leaves garbage that only a walk would find.
     """
-    gc.set_threshold(*YOUNG, NEVER)
+    gc.set_threshold(*SELDOM)
 
 
 def settled() -> None:
     """Leaves what is in memory now out of later collections of garbage, but for what is garbage already.
 
     A walk through all objects of a server and its release takes a tenth of a second, in which nobody is answered; it
-    would come every half minute. This one comes at the start, when a release was let go, and every hour. A release that
-    is added is left out by `gc.freeze` alone, without a walk: what is garbage then goes with the next one.
+    would come every half minute. This one comes at the start, and when a release was let go. One that is added is left
+    out by `gc.freeze` alone, without a walk: what is garbage then goes with the next one.
     """
     gc.unfreeze()
     gc.collect()

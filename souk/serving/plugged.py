@@ -109,11 +109,14 @@ class OwnRanker:
                 continue
             for name, values in found.items():
                 heads.setdefault(name, np.full(len(positions), np.nan, np.float32))[own] = values
-        if failure:
-            if not heads:
-                raise failure
-            _unavailable("ranker", failure)
-        return heads
+        try:
+            if failure:
+                if not heads:
+                    raise failure
+                _unavailable("ranker", failure)
+            return heads
+        finally:  # it knows where it was raised, and would hold what holds it
+            del failure
 
     def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> OwnRanker:
         """Itself: it is given the items with each call (`Plugged.over`)."""

@@ -58,7 +58,10 @@ class Room:
             self._inside += 1
         future: Future[T] = self._thread.submit(self._timed, function, *args)
         future.add_done_callback(self._left)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:  # an error knows where it was raised, and would hold what holds it
+            del future
 
     def _timed(self, function: Callable[..., T], *args: Any) -> T:
         began, done = self._clock(), True

@@ -61,7 +61,6 @@ GRACE_SECONDS = 20
 SWITCH_SECONDS = 0.0005  # that one thread may keep another waiting for Python's lock; 5 ms is a whole request
 PROBE_SECONDS = 30.0  # between two looks at what the index finds
 ITEM_SECONDS = 0.25  # between two looks at what other servers did to items: tens of microseconds without news
-WALK_SECONDS = 3600.0  # between two walks through everything in memory for garbage that grew old
 COUNT_SECONDS = 1.0  # between two at what everybody engaged with
 
 
@@ -175,7 +174,6 @@ def serve(
     releases.follow_logs(ITEM_SECONDS, COUNT_SECONDS)
     often(probe.look, PROBE_SECONDS, "recall probe", POLITE)
     often(lambda: reader.keep((releases.now, *releases.beside)), SAY_SECONDS, "releases in use", POLITE)
-    often(settled, WALK_SECONDS, "memory", POLITE)
     if reload_seconds:
         arms.follow(reload_seconds)
     if not release and reload_seconds:

@@ -229,6 +229,7 @@ class LiveEvents:
         except Exception as error:
             for call in calls:
                 call.answer.set_exception(error)
+            del by_call, calls, call, fresh  # it knows where it was raised, and would hold what holds it
             return
         for call, own in zip(calls, by_call, strict=True):
             pending = sum(row["user_id"] in missing for row in own)
