@@ -93,6 +93,11 @@ def test_what_yaml_takes_for_something_else_leaves_out_the_rows_of_that_text(tmp
         ([1e16, 2.0**53], "10000000000000000"),
         ([12345678901234567.0, 2.0**53], "12345678901234567"),
         ([1e18, 0.5], "1e18"),
+        ([2.0**53, 2.0**53 + 2], str(2**53)),
+        ([12345678901.5, 1.5], "12345678901.5"),
+        ([1e-05, 1e-06], "0.00001"),
+        ([-0.0, 1.5], "0"),
+        ([float("nan"), 1.5], ""),
     ],
 )
 def test_cells_that_are_no_texts_are_compared_as_what_they_are(tmp_path: Path, cells: list[Any], asked: str) -> None:

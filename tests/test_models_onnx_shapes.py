@@ -218,11 +218,15 @@ WHOLE_X = [("x", 0), ("x", 1), 4]
         ([*entry("x", 1, "n"), ("Slice", "mask n1 n n0", "y", {})], []),
         ([*entry("x", 1, "n"), ("Slice", "mask n0 n n0", "m", {}), ("Add", "m part", "y", {})], [("x", 1), 9]),
         ([("Slice", "mask n0 n4 n1", "y", {})], [9, 4]),
+        ([("Slice", "mask n0 n4 n1 n2", "y", {})], []),
+        ([("Slice", "mask n0 n4 minus", "y", {})], []),
+        ([*entry("x", 1, "n"), ("Slice", "one n0 n n0", "y", {})], []),
     ],
     ids=str,
 )
 def test_sizes_are_told_as_far_as_they_have_to_be_so(nodes, sizes):
     more = {"w": np.zeros((4, 2), np.float32), "mask": np.zeros((9, 9), np.float32), "part": np.zeros(9, np.float32)}
+    more |= {"minus": np.array([-1], np.int32), "one": np.zeros((1, 9), np.float32)}
     assert sized(nodes, **more) == sizes
 
 

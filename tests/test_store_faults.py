@@ -66,6 +66,19 @@ def test_a_redis_that_started_again_is_told_once_it_answers(harmed, monkeypatch,
     assert store.process() == name != FeastStore(folder, SPEC).process(), "it is not asked all the time"
 
 
+@pytest.mark.parametrize(
+    "words", ["unsupported command 'INFO'", "unknown command 'INFO'", "this user has no permissions"]
+)
+def test_a_redis_that_may_not_tell_which_process_it_is_has_no_name(harmed, monkeypatch, words):
+    _, folder = harmed
+
+    def refused(self, section):
+        raise ResponseError(words)
+
+    monkeypatch.setattr(Redis, "info", refused)
+    assert FeastStore(folder, SPEC, Access(timeout_ms=2000)).process() == ""
+
+
 def test_a_redis_that_is_too_busy_to_tell_is_the_one_of_before(harmed, monkeypatch, caplog):
     _, folder = harmed
     monkeypatch.setattr(feast_store, "PROCESS_SECONDS", 0.0)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from math import isfinite
 
 import numpy as np
 import pyarrow as pa
@@ -57,8 +58,11 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if pa.types.is_boolean(array.type):
             return fits_any(array, [WORDS.get(pattern.lower(), pattern) for pattern in patterns])
-        if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
-            return fits_any(array, [way for pattern in patterns for way in _numbers(pattern)])
+        if pa.types.is_integer(array.type):
+            return fits_any(array, [way for pattern in patterns for way in _whole(pattern)])
+        if pa.types.is_floating(array.type):
+            numbers = pa.array([number for pattern in patterns for number in _number(pattern)], array.type)
+            return fits_any(array, patterns) | as_mask(pc.is_in(array, numbers))
         if not pa.types.is_nested(array.type):
             return fits_any(array, patterns)
     if any(patterns):
@@ -68,17 +72,24 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
     return missing | as_mask(pc.equal(pc.list_value_length(array), 0)) if is_list(array.type) else missing
 
 
-def _numbers(pattern: str) -> list[str]:
-    """How a number that a pattern is stands as a text, in columns of whole numbers and of floats, whose large ones
-    have an exponent; the pattern alone where it is none."""
+def _whole(pattern: str) -> list[str]:
+    """How a whole number that a pattern is stands as a text; the pattern alone where it is none."""
     try:
         number = Decimal(pattern)  # exact, where a float would take an id of 17 digits for its neighbour
     except ArithmeticError:
         return [pattern]
-    if not number.is_finite() or number.adjusted() > LARGEST:
+    if not number.is_finite() or number.adjusted() > LARGEST or number != number.to_integral_value():
         return [pattern]
-    whole = number == number.to_integral_value()
-    return [pattern, str(float(number)), *([str(int(number))] if whole else [])]
+    return [pattern, str(int(number))]
+
+
+def _number(pattern: str) -> list[float]:
+    """The number that a pattern is, if it is one."""
+    try:
+        number = float(pattern)
+    except ValueError:
+        return []
+    return [number] if isfinite(number) else []
 
 
 def ranked(names: Iterable[str]) -> list[str]:

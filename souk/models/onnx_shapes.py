@@ -196,10 +196,15 @@ class Sizes:
         """Of the beginning of a value, whose sizes are numbers, up to places that are told."""
         own = self._own
         starts, axes, steps = (own.value(node, place) for place in (1, 3, 4))
-        if starts is None or axes is None or starts.any() or (steps is not None and (steps != 1).any()):
+        stepped = len(node.input) > 4 and (steps is None or (steps != 1).any())
+        if starts is None or axes is None or starts.any() or stepped or (axes < 0).any():
             return []
         ends = self.told(node.input[2]) or [self._entry(node.input[2])]
-        if len(ends) != len(axes) or None in ends or any(not isinstance(first[axis], int) for axis in axes):
+        if (
+            len(ends) != len(axes)
+            or None in ends
+            or any(first[axis] == 1 or not isinstance(first[axis], int) for axis in axes)
+        ):
             return []
         cut = [min(end, first[axis]) if isinstance(end, int) else end for axis, end in zip(axes, ends, strict=True)]
         by_axis = dict(zip(axes.tolist(), cut, strict=True))

@@ -70,7 +70,10 @@ class Line:
                 raise Overloaded(turns.wait(body))
             turns.add(body)
             self._changed.notify()
-        return await body.slates
+        try:
+            return await body.slates
+        finally:  # an error knows where it was raised, and would hold what holds it
+            del body
 
     def _work(self) -> None:
         while True:
@@ -95,11 +98,11 @@ class Line:
                 return [told for part in batch for told in self._answered([part])]
             error = raised if isinstance(raised, Exception) else RuntimeError(type(raised).__name__)
             seldom.exception("answering without the models", error)
+            error = error.with_traceback(None)  # it is told, and would hold the calls that hold it
             try:
                 slates = self._fallback(requests)
             except BaseException:
                 return [(batch[0].body, batch[0].body.slates.set_exception, error)]
-            del error  # it knows where it was raised, and would hold what holds it
         told = list[Told]()
         for body, own in batch:
             body.answered += slates[: len(own)]

@@ -123,7 +123,7 @@ class CountedCalls(grpc.aio.ServerInterceptor):
                     logs.answered("grpc", code, seconds)
 
         return grpc.unary_unary_rpc_method_handler(
-            traced,
+            _letting_go(traced),
             request_deserializer=partial(_message, handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
@@ -134,6 +134,20 @@ class CountedCalls(grpc.aio.ServerInterceptor):
         finally:
             if context.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._metrics.refuse("UNAUTHENTICATED")
+
+
+def _letting_go(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    """The same handler. A call that it aborts keeps the error, which therefore may hold nothing that holds the call."""
+
+    async def told(request: Any, context: Any) -> Any:
+        try:
+            return await answer(request, context)
+        except grpc.aio.AbortError as error:
+            del request, context
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+
+    return told
 
 
 def _message(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
