@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -11,6 +12,7 @@ from pyarrow import parquet
 from souk.config import Source, parse_config
 from souk.errors import SoukError
 from souk.ingest.item_file import item_rows_of
+from souk.ingest.patterns import fits_skip
 from tests.ingest_fixtures import read_rows
 
 ROWS: list[dict[str, Any]] = [
@@ -104,6 +106,13 @@ def test_cells_that_are_no_texts_are_compared_as_what_they_are(tmp_path: Path, c
     path = written(tmp_path, "parquet", [{"item_id": "a", "code": cells[0]}, {"item_id": "b", "code": cells[1]}])
     config = config_of(path, f"{{code: {asked}}}")
     assert read_rows("items", config.data.items, {}).table["item_id"].to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize("bits", [np.float16, np.float32, np.float64])
+def test_what_is_too_large_for_a_column_of_fewer_bits_is_none_of_its_cells(bits: type[np.floating]) -> None:
+    cells = pa.array(np.array([0.5, np.inf, 0.1], bits))
+    assert fits_skip(cells, ["1e300", "0.10"], "skip.price", "items.parquet").tolist() == [False, False, True]
+    assert fits_skip(cells, [""], "skip.price", "items.parquet").tolist() == [False] * 3
 
 
 def test_what_is_too_large_for_a_number_is_the_text_alone(tmp_path: Path) -> None:

@@ -61,8 +61,14 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
         if pa.types.is_integer(array.type):
             return fits_any(array, [way for pattern in patterns for way in _whole(pattern)])
         if pa.types.is_floating(array.type):
-            numbers = pa.array([number for pattern in patterns for number in _number(pattern)], array.type)
-            return fits_any(array, patterns) | as_mask(pc.is_in(array, numbers))
+            values, numbers = (
+                array.to_numpy(zero_copy_only=False),
+                [n for pattern in patterns for n in _number(pattern)],
+            )
+            with np.errstate(over="ignore"):
+                asked = np.array(numbers).astype(values.dtype)
+            # one beyond a column of fewer bits is none of its cells
+            return fits_any(array, patterns) | np.isin(values, asked[np.isfinite(asked)])
         if not pa.types.is_nested(array.type):
             return fits_any(array, patterns)
     if any(patterns):
