@@ -17,6 +17,7 @@ from souk.serving.events.states import event_of
 from souk.serving.server import end
 from souk.state import Event, UserState, kept_events, state_of
 from souk.store.feast_store import FeastStore
+from souk.store.interface import Locked
 from souk.store.publish import publish
 from tests.events_fixtures import Shop, Store, row
 from tests.serving_fixtures import NOW, SPEC
@@ -203,6 +204,30 @@ def test_a_start_without_the_store_serves_and_catches_up(shop):
     shop.store.away = False
     shop.until(lambda: not shop.live.behind)
     assert shop.is_of(row(1))
+
+
+def test_a_start_waits_for_the_lock_of_who_was_killed_and_not_for_one_that_goes_on(shop, monkeypatch):
+    shop.store.away = True
+    shop.send(row(1))
+    shop.live.close()
+    shop.store.away = False
+    update, held = shop.store.update, [1] * 1000
+
+    def held_up(*args):
+        if held:
+            held.pop()
+            raise Locked("to change states alone", "another did")
+        update(*args)
+
+    monkeypatch.setattr(shop.store, "update", held_up)
+    monkeypatch.setattr(live_events, "LOCKED_SECONDS", 0.0)
+    shop.start()
+    assert shop.live.behind == 1
+    shop.live.close()
+    monkeypatch.setattr(live_events, "LOCKED_SECONDS", 60.0)
+    held[:] = [1] * 3
+    shop.start()
+    assert shop.live.behind == 0 and shop.is_of(row(1))
 
 
 def test_states_that_are_published_anew_get_what_came_since(shop):

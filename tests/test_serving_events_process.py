@@ -1,5 +1,6 @@
 """Events sent to a real server, which is killed: what it answered for is there, and the next request knows it."""
 
+import contextlib
 import json
 import time
 
@@ -10,7 +11,9 @@ from redis import Redis
 
 from souk.serving.events.log import EventLog, read
 from souk.state_rows import to_row
+from souk.store.definitions import view_name
 from souk.store.publish import publish
+from souk.store.user_locks import keys_of
 from tests.redis_server import redis_server
 from tests.serving_fixtures import SPEC, STATES, write_workspace
 from tests.serving_process import JSON, serving
@@ -62,6 +65,8 @@ def test_what_was_answered_for_survives_a_hung_redis_and_a_killed_server(tmp_pat
                 server.process.wait()
         redis.kill()
         redis.start()
+        with contextlib.closing(Redis.from_url(redis.uri)) as client:  # as if it had been killed within the write
+            client.set(keys_of(view_name(SPEC), ["ann"])[0], "the killed one's", px=6_000)
         with serving(workspace.root, tmp_path / "second.log", *words) as server:
             third, degraded = first(server)
             assert third not in (item, second) and degraded == []

@@ -15,6 +15,10 @@ class StoreError(SoukError):
     """The store does not answer, or not with states: a server goes on without them and says `degraded`."""
 
 
+class Locked(StoreError):
+    """Another changes these states, or did when it was killed: its lock ends soon."""
+
+
 Change = Callable[[list[UserState | None]], list[UserState]]
 
 
@@ -45,5 +49,6 @@ class OnlineStore(Protocol):
             now: UTC epoch milliseconds.
 
         Raises:
-            StoreError: as for `read`; or another update holds these users up.
+            StoreError: as for `read`.
+            Locked: another update holds these users up.
         """

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from souk.store.interface import StoreError
+from souk.store.interface import Locked, StoreError
 
 HELD_MS = 5_000  # that a lock lives at most
 WAIT_SECONDS = 1.0  # for the locks of another
@@ -108,7 +108,7 @@ def alone(run: Script, keys: Sequence[str], wait: float | None = None) -> Iterat
         wait: for them, at most, seconds; None for WAIT_SECONDS.
 
     Raises:
-        StoreError: another holds one of them for too long.
+        Locked: another holds one of them for too long.
     """
     own = uuid.uuid4().hex
     _until(lambda: bool(run(TAKE, keys, (own, HELD_MS))), wait)
@@ -123,7 +123,8 @@ def alone_in(folder: Path, wait: float | None = None) -> Iterator[None]:
     """Holds the lock of a folder's sqlite file meanwhile; `wait` is that of `alone`.
 
     Raises:
-        StoreError: another holds it for too long, or it cannot be made.
+        Locked: another holds it for too long.
+        StoreError: it cannot be made.
     """
     try:
         lock = (folder / FILE).open("a")
@@ -147,5 +148,5 @@ def _until(taken: Callable[[], bool], wait: float | None) -> None:
     until = time.monotonic() + wait
     while not taken():
         if time.monotonic() > until:
-            raise StoreError("to change states of users alone", f"another did for {wait:g} s", AGAIN)
+            raise Locked("to change states of users alone", f"another did for {wait:g} s", AGAIN)
         time.sleep(PAUSE_SECONDS)

@@ -15,14 +15,13 @@ from typing import Any
 from souk.serving.events.backlog import FEW, Backlog, StateWriter
 from souk.serving.events.ids import EventIds
 from souk.serving.events.log import EventLog, read
-from souk.store.interface import StoreError
+from souk.store.interface import Locked, StoreError
 
 logger = logging.getLogger(__name__)
 TOGETHER = 2000  # events of one write to the disk
 MOST_WAITING = 20_000  # events
-START_SECONDS = (
-    30.0  # that a start waits for events of the log to get into the states; the others follow while it serves
-)
+START_SECONDS = 30.0  # that a start takes events of the log into the states; the others follow while it serves
+LOCKED_SECONDS = 6.0  # that it waits for users whom another holds up: the lock of one that was killed lives for five
 PATIENCE = 15.0  # seconds that the end waits for the disk, the store and who sells
 REST_SECONDS = 1.0  # between two calls of a store that does not answer, and two looks at the clock
 
@@ -126,9 +125,11 @@ class LiveEvents:
         if torn or damaged:
             logger.warning("%s: %d torn and %d damaged lines passed over", self._log.folder, torn, damaged)
         self._backlog.load()
-        until = self._clock() + START_SECONDS
-        while len(self._backlog) and self._clock() < until and self._catch_up():
-            pass
+        begun = self._clock()
+        while len(self._backlog) and self._clock() < begun + START_SECONDS:
+            error = self._catch_up()
+            if error and not (isinstance(error, Locked) and self._clock() < begun + LOCKED_SECONDS):
+                break
         self._backlog.users = FEW
         self._thread.start()
         return self
@@ -275,16 +276,16 @@ class LiveEvents:
         with contextlib.suppress(OSError):  # the disk is asked again the next time
             self._backlog.settle(self._log.rotate())
 
-    def _catch_up(self) -> bool:
+    def _catch_up(self) -> Exception | None:
         try:
             self._backlog.step()
         except Exception as error:
             self._rest(error)
-            return False
+            return error
         if self._told and not len(self._backlog):
             logger.warning("the events of the log are in the user states again")
             self._told = ""
-        return True
+        return None
 
     def _rest(self, error: Exception) -> None:
         """Leaves the store alone for a while; the same reason is told once."""
