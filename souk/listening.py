@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from souk.errors import SoukError
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, option: str = "--http-port") -> socket.socket:
     """A TCP socket bound to an address that is free, port 0 for any.
+
+    Args:
+        host: the address.
+        port: of it.
+        option: by which another port can be chosen.
 
     Raises:
         SoukError: the port is taken, or the address is none of this machine.
@@ -22,9 +29,22 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         received = (getattr(error, "strerror", None) or str(error)).lower()
         number = getattr(error, "errno", errno.EADDRINUSE)  # a port beyond 65,535 has none
-        remedy = "Choose another --http-port." if number in (errno.EADDRINUSE, errno.EACCES) else "Mend --host."
+        remedy = f"Choose another {option}." if number in (errno.EADDRINUSE, errno.EACCES) else "Mend --host."
         raise SoukError(f"{address(host, port)} to be free to listen on", received, remedy) from error
     return bound
+
+
+@contextmanager
+def shared_port(host: str, port: int, option: str) -> Iterator[int]:
+    """A free port that several processes may listen on meanwhile, each with a socket of its own (SO_REUSEPORT); the
+    arguments and errors are those of `bind`."""
+    with bind(host, port, option) as found:
+        port = int(found.getsockname()[1])
+    with socket.socket(found.family) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, port))
+        yield port
 
 
 def address(host: str, port: int) -> str:

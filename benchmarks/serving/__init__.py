@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.process import memory, pin, running, spent, user_ids
+from benchmarks.serving.process import await_workers, memory, pin, running, spent, tree, user_ids
 from benchmarks.setting import Setting
 
 RATES, SECONDS, K = (100.0, 200.0, 400.0), 20.0, 20
@@ -34,6 +34,7 @@ def measured(
     k: int,
     serve: Sequence[str] = (),
     servers: int = 1,
+    workers: int = 1,
 ) -> list[dict[str, Any]]:
     """A row for the empty server and for Souk's at each rate, one user a request; of several of Souk's first as the
     system places them, and then with a core for each, as Kubernetes' static CPU manager gives them.
@@ -46,10 +47,14 @@ def measured(
         k: items of a slate.
         serve: more words for `souk serve`.
         servers: of Souk, which share the rate, as replicas do.
+        workers: of each of them.
     """
     bodies = written_bodies(workspace, scratch, k)
     empty = loaded(EMPTY, "empty", bodies, rates, seconds)
-    souk = loaded([*souk_words(workspace), *serve], "souk", bodies, rates, seconds, servers)
+    words = [*souk_words(workspace), *serve, *(("--workers", str(workers)) if workers > 1 else ())]
+    souk = loaded(words, "souk", bodies, rates, seconds, servers)
+    for row in souk if workers > 1 else ():
+        row["server"] += f", {workers} workers"
     cost = {row["asked/s"]: row["CPU ms"] for row in empty}  # by rate: the more calls there are, the less one costs
     for row in (*empty, *souk):
         row["CPU, empty = 1"] = round(row["CPU ms"] / cost[row["asked/s"]], 1)
@@ -75,11 +80,15 @@ def loaded(
     """A row for each rate, of one server process, or of several: free, and with a core for each."""
     with ExitStack() as stack:
         ports, processes = zip(*(stack.enter_context(running(command, model)) for _ in range(servers)), strict=True)
-        own = [process.pid for process in processes]
+        for port in ports:
+            await_workers(port)
+        trees = [tree(process.pid) for process in processes]
+        own = [process for those in trees for process in those]
         rows = [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
         if servers > 1:
-            for place, process in enumerate(own):
-                pin(process, place)
+            for place, those in enumerate(trees):
+                for process in those:
+                    pin(process, place)
             apart = [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
             rows += [{**row, "server": f"{row['server']}, a core each"} for row in apart]
         return rows

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument(
         "--servers", type=int, default=1, help="that share the rate, as replicas do; also with a core for each"
     )
+    parser.add_argument("--workers", type=int, default=1, help="of each server (`souk serve --workers`)")
     parser.add_argument("serve", nargs="*", help="more words for `souk serve`, behind --")
     fault = parser.add_mutually_exclusive_group()
     fault.add_argument("--swap", action="store_true", help="another release becomes current, and the first again")
@@ -38,12 +39,13 @@ def main() -> None:
     fault.add_argument("--burst", action="store_true", help="three times as much is asked as can be answered")
     given = parser.parse_args()
     workspace, rates = given.workspace.resolve(), [float(rate) for rate in given.rates.split(",")]
-    alone = "serving" if given.servers == 1 else "servers"
+    alone = "servers" if given.servers > 1 else "workers" if given.workers > 1 else "serving"
     name = "swap" if given.swap else "burst" if given.burst else alone if given.hang is None else "hang"
     with tempfile.TemporaryDirectory(prefix="souk-benchmarks-") as folder:
         scratch = Path(folder)
         if name == alone:
-            rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve, given.servers)
+            several = given.servers, given.workers
+            rows = measured(workspace, scratch, rates, given.seconds, given.k, given.serve, *several)
         elif name == "swap":
             rows = swap(workspace, scratch, rates[0], given.seconds, given.serve)
         elif name == "burst":

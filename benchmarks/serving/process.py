@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -124,6 +125,27 @@ def listening(port: int) -> bool:
     """Whether connections to a port are taken."""
     with socket.create_connection((HOST, port), timeout=5):
         return True
+
+
+def await_workers(port: int, patience: float = PATIENCE) -> None:
+    """Waits until all workers of a server say how they are (`souk serve --workers`); one alone has no such metric.
+
+    Raises:
+        RuntimeError: they do not within the patience, seconds.
+    """
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=60) as answer:
+            if not re.search(r"^souk_worker_up\{.*\} 0", answer.read().decode(), re.MULTILINE):
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"the workers at port {port} were not ready within {patience:.0f} s")
+
+
+def tree(pid: int) -> list[int]:
+    """A process and those that it started, and so on."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return [pid, *(one for child in children for one in tree(int(child)))]
 
 
 def pin(pid: int, place: int) -> None:

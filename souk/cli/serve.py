@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from souk.cli import options
 from souk.cli.quiet import one_thread, quiet_loading
@@ -14,6 +16,9 @@ from souk.release.manifest import verify
 from souk.store.address import online_store
 from souk.store.interface import STALE_HOURS
 from souk.workspace import Workspace
+
+if TYPE_CHECKING:
+    from souk.serving.workers import Worker
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--release", default="", metavar="R", help="a release's name or folder, instead of the current one"
+    )
+    parser.add_argument(
+        "--workers",
+        type=options.at_least_one,
+        default=1,
+        metavar="N",
+        help="processes that answer together, each a whole server in memory: one for each core of a machine, and one "
+        "for a pod, of which there are replicas (default: %(default)s)",
     )
     parser.add_argument(
         "--index",
@@ -84,10 +97,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user-cache-seconds",
         type=options.not_negative,
-        default=5.0,
+        default=None,
         metavar="S",
-        help="how long a user's state is kept; events sent to this server end it at once; 0 for never "
-        "(default: %(default)g)",
+        help="how long a user's state is kept; events sent to this process end it at once; 0 for never "
+        "(default: 5; of several workers 0)",
     )
     parser.add_argument(
         "--slate-cache-seconds",
@@ -139,11 +152,31 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.log_format == "text":
         print(f"loading {folder.name}", file=sys.stderr, flush=True)
     verify(folder)  # the server looks again, but a minute later: after all that it imports
+    if arguments.workers == 1:
+        _answer(arguments)
+        return 0
+    from souk.serving import logs
+    from souk.serving.workers import Workers
+
+    logs.configure(arguments.log_format)
+    given = argparse.Namespace(**{name: value for name, value in vars(arguments).items() if not callable(value)})
+    ports = arguments.http_port, arguments.grpc_port
+    Workers(arguments.workers, partial(_answer, given), arguments.host, *ports, _say).run()
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _answer(arguments: argparse.Namespace, worker: Worker | None = None) -> None:
+    """Serves in this process, alone or as one of several."""
     one_thread()
     with quiet_loading():
         from souk.serving.server import serve
         from souk.store.feast_store import Access
 
+    seconds = arguments.user_cache_seconds
     stale_ms = int(arguments.stale_hours * 3_600_000)
     serve(
         workspace=arguments.workspace,
@@ -155,7 +188,7 @@ def run(arguments: argparse.Namespace) -> int:
         index=arguments.index,
         flush_seconds=arguments.flush_seconds,
         log_format=arguments.log_format,
-        user_cache_seconds=arguments.user_cache_seconds,
+        user_cache_seconds=seconds if seconds is not None else 0.0 if worker else 5.0,
         slate_cache_seconds=arguments.slate_cache_seconds,
         token_file=arguments.token_file,
         timeout_ms=arguments.timeout_ms,
@@ -164,6 +197,6 @@ def run(arguments: argparse.Namespace) -> int:
         kafka_config=arguments.kafka_config,
         drain_seconds=arguments.drain_seconds,
         access=Access(arguments.redis_uri, arguments.store_timeout_ms, stale_ms),
-        report=lambda text: print(text, flush=True),
+        report=worker.report if worker else _say,
+        worker=worker,
     )
-    return 0

@@ -54,6 +54,8 @@ from souk.serving.releases import POLITE, Releases, Served, often
 from souk.serving.served import Reader, open_events, states_of
 from souk.serving.slate_cache import SlateCache
 from souk.serving.user_cache import UserCaches
+from souk.serving.worker_metrics import offer
+from souk.serving.workers import Worker
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
 
@@ -84,6 +86,7 @@ def serve(
     token_file: str = "",
     drain_seconds: float = 0.0,
     report: Callable[[str], None] = print,
+    worker: Worker | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then answers the calls in flight and writes the impressions that wait.
 
@@ -110,6 +113,7 @@ def serve(
         token_file: bearer tokens, one a line, of which callers have to send one; "" for no such need.
         drain_seconds: from SIGTERM until no new connection is taken; meanwhile the server answers, and is not ready.
         report: is told, once the server answers, how to call it.
+        worker: which of several servers of the same ports this is; None for one alone.
 
     Raises:
         SoukError: no release, a damaged one, one that fails its golden requests, or a port that is taken.
@@ -120,7 +124,7 @@ def serve(
     tracing = opened(os.environ)
     place = Workspace(Path(workspace))
     tokens = Tokens(token_file) if token_file else None
-    listening = bind(host, http_port)
+    listening = worker.listening if worker else bind(host, http_port)
     writer = process_name(now())
     recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
     guards, access = Guards.within(timeout_ms / 1000), access or Access()
@@ -169,6 +173,10 @@ def serve(
             f"curl {url}/v1/models/{NAME}:predict -d {shlex.quote(example(releases.now, sys.stdout.isatty(), now()))}"
         )
 
+        if worker:
+            offer(worker.folder, worker.number, REGISTRY)
+            worker.ready()
+
     for recorder in recorders:
         recorder.open()
     releases.follow_logs(ITEM_SECONDS, COUNT_SECONDS)
@@ -180,7 +188,9 @@ def serve(
         releases.follow(reload_seconds)
     try:
         drain, grace = Drain(drain_seconds), GRACE_SECONDS
-        server = RecommenderServer(listening, host, grpc_port, metrics, tracing, grace, ready, register, drain, tokens)
+        server = RecommenderServer(
+            listening, host, grpc_port, metrics, tracing, grace, ready, register, drain, tokens, worker
+        )
         logs.configure(log_format)  # KServe has made its own of it
         server.start([model])
     finally:

@@ -31,6 +31,8 @@ from souk.serving.protocol.few_tensors import FewTensors
 from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal
 from souk.serving.protocol.token import TokenCheck, Tokens
 from souk.serving.protocol.tracing import Tracing
+from souk.serving.worker_metrics import OfAllWorkers
+from souk.serving.workers import Worker
 
 logger = logging.getLogger(__name__)
 CALLS = {
@@ -56,6 +58,7 @@ class RestServer(RESTServer):
         more: adds routes that are no model's.
         drain: how it ends.
         tokens: what callers have to send; None for nothing.
+        worker: which of several servers of the socket this is; None for one alone.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class RestServer(RESTServer):
         more: Callable[[FastAPI], None],
         drain: Drain,
         tokens: Tokens | None = None,
+        worker: Worker | None = None,
     ) -> None:
         super().__init__(
             "kserve.model_server:app", dataplane, models, listening.getsockname()[1], grace_period=grace_seconds
@@ -77,7 +81,7 @@ class RestServer(RESTServer):
         self._socket = listening
         self._metrics = metrics
         self._tracing = tracing
-        self._more, self._tokens, self._drain = more, tokens, drain
+        self._more, self._tokens, self._drain, self._worker = more, tokens, drain, worker
 
     def _register_endpoints(self, app: FastAPI) -> None:
         super()._register_endpoints(app)
@@ -86,6 +90,8 @@ class RestServer(RESTServer):
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(DirectPredict, model=self.dataplane.model_registry.get_model, refused=REFUSED)
         app.add_middleware(FewTensors)
+        if self._worker is not None:
+            app.add_middleware(OfAllWorkers, folder=self._worker.folder, count=self._worker.count)
         if self._tokens is not None:
             app.add_middleware(TokenCheck, tokens=self._tokens)
         else:

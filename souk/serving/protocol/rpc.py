@@ -42,6 +42,7 @@ class RpcServer(GRPCServer):
         tracing: of calls.
         grace_seconds: how long calls in flight may take at the end.
         tokens: what callers have to send; None for nothing.
+        shared: whether other processes listen on the same port.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class RpcServer(GRPCServer):
         tracing: Tracing,
         grace_seconds: int,
         tokens: Tokens | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__(port, dataplane, models, kwargs={}, grace_period=grace_seconds)
-        self._host = host
+        self._host, self._shared = host, shared
         self._metrics = metrics
         self._tracing = tracing
         self._checks = () if tokens is None else (TokenInterceptor(tokens),)
@@ -66,7 +68,7 @@ class RpcServer(GRPCServer):
         self._server = grpc.aio.server(
             ThreadPoolExecutor(max_workers=1),
             interceptors=(CountedCalls(self._metrics, self._tracing), *self._checks, RefusingInterceptor()),
-            options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
+            options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", int(self._shared))],
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)

@@ -18,6 +18,7 @@ from souk.serving.protocol.rest import RestServer
 from souk.serving.protocol.rpc import RpcServer
 from souk.serving.protocol.token import Tokens
 from souk.serving.protocol.tracing import Tracing
+from souk.serving.workers import Worker
 
 
 class RecommenderServer(ModelServer):
@@ -34,6 +35,7 @@ class RecommenderServer(ModelServer):
         more: adds routes to the HTTP server.
         drain: how it ends.
         tokens: what callers have to send; None for nothing.
+        worker: which of several servers of the same ports this is; None for one alone.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class RecommenderServer(ModelServer):
         more: Callable[[FastAPI], None],
         drain: Drain,
         tokens: Tokens | None = None,
+        worker: Worker | None = None,
     ) -> None:
         super().__init__(
             http_port=listening.getsockname()[1],
@@ -68,10 +71,11 @@ class RecommenderServer(ModelServer):
             more,
             drain,
             tokens,
+            worker,
         )
-        self._grpc = RpcServer(
-            host, grpc_port, self.dataplane, self.model_repository_extension, metrics, tracing, grace_seconds, tokens
-        )
+        port = worker.grpc_port if worker else grpc_port
+        data, shared = (self.dataplane, self.model_repository_extension), worker is not None
+        self._grpc = RpcServer(host, port, *data, metrics, tracing, grace_seconds, tokens, shared)
         self._ready = ready
 
     def start(self, models: list[Model]) -> None:

@@ -1,0 +1,219 @@
+"""Several processes behind one address: `souk serve --workers N`.
+
+Python runs one thread of a process at a time, so that a server uses little more than one core. Workers are whole
+servers which accept from one socket, as replicas of a workspace would behind a load balancer; what one of them takes
+reaches the others by the same logs (docs/serving.md, "Several workers"). This process answers nobody: it starts them,
+starts another where one ended, and passes on the signals that end them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from souk.errors import SoukError
+from souk.listening import bind, shared_port
+
+logger = logging.getLogger(__name__)
+REST_SECONDS = 1.0, 30.0  # before another takes the place of one that ended: the first time, and at most
+LONG_SECONDS = 60.0  # one that lived as long did not end for what it was started with
+SPAWN = get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of several servers.
+
+    Args:
+        number: of it, from 0.
+        count: of all.
+        folder: where they find each other.
+        listening: the HTTP socket of all.
+        grpc_port: of all.
+        pipe: to the process that starts them.
+    """
+
+    number: int
+    count: int
+    folder: Path
+    listening: socket
+    grpc_port: int
+    pipe: Connection
+
+    def report(self, text: str) -> None:
+        """Tells what a server alone would print."""
+        self.pipe.send(("said", text))
+
+    def ready(self) -> None:
+        """Tells that it answers."""
+        self.pipe.send(("ready",))
+
+
+@dataclass
+class _Running:
+    process: BaseProcess
+    pipe: Connection
+    began: float
+    ready: bool = False
+
+
+class Workers:
+    """Keeps so many workers running until SIGTERM or SIGINT.
+
+    Args:
+        count: of workers.
+        work: what one of them does; a spawned process has to be able to import it.
+        host: the address to listen on.
+        http_port: 0 for any free one.
+        grpc_port: 0 for any free one.
+        report: is told what the first says, and when all answer.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[Worker], None],
+        host: str,
+        http_port: int,
+        grpc_port: int,
+        report: Callable[[str], None],
+    ) -> None:
+        self._count, self._work, self._report = count, work, report
+        self._host, self._ports = host, (http_port, grpc_port)
+        self._running: dict[int, _Running] = {}
+        self._due: dict[int, float] = {}
+        self._rests = dict.fromkeys(range(count), REST_SECONDS[0])
+        self._ending = self._told = False
+
+    def run(self) -> None:
+        """The first starts alone, so that what stops all of them is told once; then the others, while it answers.
+
+        Raises:
+            SoukError: a port is taken, or what the first says that it cannot start for.
+        """
+        http_port, grpc_port = self._ports
+        with (
+            tempfile.TemporaryDirectory(prefix="souk-") as folder,
+            bind(self._host, http_port) as listening,
+            shared_port(self._host, grpc_port, "--grpc-port") as grpc_port,
+            self._signals(),
+        ):
+            place = Path(folder), listening, grpc_port
+            try:
+                self._start(0, *place)
+                while self._running or (self._due and not self._ending):
+                    self._look()
+                    if self._ending:
+                        listening.close()  # the workers have theirs
+                        continue
+                    answers = 0 in self._running and self._running[0].ready
+                    new = range(1, self._count) if answers and not self._told else ()
+                    due = [number for number, moment in self._due.items() if time.monotonic() >= moment]
+                    for number in {*due, *new} - self._running.keys():
+                        self._start(number, *place)
+            finally:
+                for each in self._running.values():
+                    each.process.kill()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int, _: Any) -> None:
+        self._ending = True
+        for each in list(self._running.values()):
+            _pass_on(each.process, number)
+
+    def _start(self, number: int, folder: Path, listening: socket, grpc_port: int) -> None:
+        self._due.pop(number, None)
+        ours, theirs = SPAWN.Pipe()
+        worker = Worker(number, self._count, folder, listening, grpc_port, theirs)
+        process = SPAWN.Process(target=_one, args=(self._work, worker), name=f"worker {number}")
+        process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        self._running[number] = _Running(process, ours, time.monotonic())
+        if self._ending:  # since a moment ago
+            _pass_on(process, signal.SIGTERM)
+
+    def _look(self) -> None:
+        """Waits a second at most for what workers tell."""
+        told = connection.wait([each.pipe for each in self._running.values()], 1.0)
+        for number, worker in list(self._running.items()):
+            if worker.pipe not in told:
+                continue
+            try:
+                kind, *words = worker.pipe.recv()
+            except EOFError:
+                self._ended(number)
+                continue
+            if kind == "failed" and not self._told and not self._ending:
+                raise SoukError(*words)
+            if kind == "failed":
+                logger.error("worker %d: %s", number, SoukError(*words))
+            elif kind == "said" and number == 0 and not self._told:
+                self._report(*words)
+            elif kind == "ready":
+                worker.ready = True
+                self._tell()
+
+    def _tell(self) -> None:
+        if not self._told and sum(each.ready for each in self._running.values()) == self._count:
+            self._told = True
+            self._report(f"{self._count} workers answer")
+
+    def _ended(self, number: int) -> None:
+        ended = self._running.pop(number)
+        ended.pipe.close()
+        ended.process.join()
+        if self._ending:
+            return
+        code = ended.process.exitcode
+        if not self._told and not ended.ready:
+            raise SoukError("a worker to start", f"its end with {code}", "What it printed before says why.")
+        if time.monotonic() - ended.began > LONG_SECONDS:
+            self._rests[number] = REST_SECONDS[0]
+        rest = self._rests[number]
+        self._rests[number] = min(2 * rest, REST_SECONDS[1])
+        self._due[number] = time.monotonic() + rest
+        logger.error("worker %d ended with %s; another takes its place in %g s", number, code, rest)
+
+
+def _pass_on(process: BaseProcess, number: int) -> None:
+    if process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
+def _one(work: Callable[[Worker], None], worker: Worker) -> None:
+    """What a worker does, until it is told to end or nobody is there who would tell it."""
+    os.setpgrp()  # a terminal's Ctrl-C is passed on to it; twice would be the end of the calls in flight
+    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+    with suppress(KeyboardInterrupt):  # of a terminal, before the server is there to be told
+        try:
+            work(worker)
+        except SoukError as error:
+            worker.pipe.send(("failed", error.expected, error.received, error.remedy))
+            raise SystemExit(1) from error
+
+
+def _end_with(parent: Any) -> None:
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
