@@ -44,7 +44,7 @@ def test_a_server_looks_where_it_asks_for_no_token(tokens):
     """A page cannot send a token that it does not have."""
     of = SimpleNamespace(
         dataplane=SimpleNamespace(model_registry=SimpleNamespace(get_model=None)),
-        _tokens=tokens, _metrics=None, _tracing=None, _drain=None,
+        _tokens=tokens, _metrics=None, _tracing=None, _drain=None, _worker=None,
     )  # fmt: skip
     made = FastAPI()
     RestServer._add_middlewares(of, made)
