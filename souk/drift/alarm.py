@@ -60,13 +60,23 @@ class Bell:
 
     def _tell(self, record: Mapping[str, Any]) -> None:
         logger.warning("%s", line(record))
-        if self._folder is not None:
-            with placed(Path(self._folder, FILE)) as file:
-                file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        called = self._call(json.dumps(record).encode()) if self._url else True
+        unwritten = self._write(record) if self._folder is not None else None
+        called = self._call(json.dumps(record).encode()) if self._url else unwritten is None
+        if unwritten is not None and not called:
+            raise unwritten
         with self._state.change():
             self._state.count("calls_failed", not called)
             self._state.put_untold([each for each in self._state.untold() if each["window"] != record["window"]])
+
+    def _write(self, record: Mapping[str, Any]) -> OSError | None:
+        place = Path(str(self._folder), FILE)
+        try:
+            with placed(place) as file:
+                file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:  # who is called learns of it all the same
+            logger.error("%s is not written: %s", place, error)
+            return error
+        return None
 
     def _call(self, body: bytes) -> bool:
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})

@@ -70,6 +70,23 @@ def test_what_does_not_take_the_call_is_counted_and_the_log_has_scheme_and_host_
     assert (waiting.totals(), waiting.get("untold")) == ({"calls_failed": 1}, "")
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_who_is_called_learns_of_an_alarm_that_cannot_be_written(
+    waiting: State, tmp_path: Path, caplog: pytest.LogCaptureFixture, answers: bool
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    status = "200 OK" if answers else "500 No"
+    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as url:
+        bell = Bell(waiting, tmp_path / "state", url, lambda _: None)
+        if answers:
+            assert bell.ring() == 1
+        else:
+            with pytest.raises(OSError):
+                bell.ring()
+    assert "alarm.json is not written" in caplog.text
+    assert bool(waiting.get("untold")) == (not answers), "told by the next where nobody learned of it"
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_no_receiver_even_where_its_target_answers(
     waiting: State, caplog: pytest.LogCaptureFixture, status: int
