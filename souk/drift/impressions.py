@@ -52,5 +52,5 @@ def records(path: Path, release: str, objectives: Iterable[str]) -> Iterator[lis
             given = [name for name in ("arm", *objectives) if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH, columns=list(dict.fromkeys([*COLUMNS, *given]))):
                 yield batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last of a text whose bytes are none
         raise SoukError(f"a Parquet file at {path}", str(error), "Move the damaged file out of the log.") from error

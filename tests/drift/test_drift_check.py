@@ -146,9 +146,21 @@ def damage_features(folder: Path) -> None:
     pq.write_table(table.set_column(index, "features", pa.array(['{"other": 1}'] * len(table))), path)
 
 
+def damage_text(folder: Path) -> None:
+    path = next(folder.rglob("w-000001.parquet"))
+    table = pq.read_table(path)
+    index = table.schema.get_field_index("request_id")
+    pq.write_table(table.set_column(index, "request_id", pa.array([b"\xff"] * len(table)).view(pa.string())), path)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
-    [(damage_column, "features"), (damage_bytes, "Move the damaged file"), (damage_features, "one without")],
+    [
+        (damage_column, "features"),
+        (damage_bytes, "Move the damaged file"),
+        (damage_features, "one without"),
+        (damage_text, "Move the damaged file"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_taken(
     release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Any, said: str
