@@ -36,15 +36,12 @@ def bind(host: str, port: int, option: str = "--http-port") -> socket.socket:
 
 @contextmanager
 def shared_port(host: str, port: int, option: str) -> Iterator[int]:
-    """A free port that several processes may listen on meanwhile, each with a socket of its own (SO_REUSEPORT); the
-    arguments and errors are those of `bind`."""
-    with bind(host, port, option) as found:
-        port = int(found.getsockname()[1])
-    with socket.socket(found.family) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A free port that several processes may listen on meanwhile, each with a socket of its own (SO_REUSEPORT), and
+    nobody who binds it as `bind` does; arguments and errors are those of `bind`."""
+    with bind(host, port, option) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
-        yield port
+        yield int(held.getsockname()[1])
 
 
 def address(host: str, port: int) -> str:

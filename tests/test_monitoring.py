@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from souk.serving.metrics import LAG_SECONDS, SECONDS
+from souk.serving.worker_metrics import merged
 from tests.helm_chart import CHART, template
 from tests.requirements import require
 from tests.serving_fixtures import write_workspace
@@ -122,6 +123,7 @@ def told(tmp_path_factory):
     with serving(workspace.root, root / "log") as server:
         server.slates({"user_id": "ann"}, {"user_id": "stranger"})
         text = server.call("/metrics", method="GET")[1].decode()
+    text += merged({"0": None}).decode()  # what several workers tell beside it
     labels = {}
     for name, inside in re.findall(r"^(souk_[a-z0-9_]+)\{(.*?)\} ", text, re.MULTILINE):
         labels.setdefault(name, set()).update(re.findall(r"(\w+)=\"", inside))
@@ -172,4 +174,4 @@ def test_what_they_group_and_write_in_legends_are_labels_of_its_metrics(told):
         if names and all(name in labels for name in names):
             grouped = {label.strip() for part in BY.findall(expression) for label in part.split(",")}
             known = set[str]().union(*(labels[name] for name in names))
-            assert grouped <= known | {"namespace", "pod", "le"}, expression
+            assert grouped <= known | {"namespace", "pod", "worker", "le"}, expression

@@ -14,14 +14,22 @@ from souk.serving.workers import Worker
 def fated(folder: Path, worker: Worker) -> None:
     """Does what the file of its number says, if there is one."""
     (folder / f"{worker.number}-{time.monotonic_ns()}").touch()
-    fate = folder / f"fate {worker.number}"
-    if not fate.exists():
-        raise SoukError("a fate", "none", "Mend it.")
-    if fate.read_text() == "dies":
+    place = folder / f"fate {worker.number}"
+    fate = place.read_text() if place.exists() else "refuses"
+    if fate.endswith(" once"):
+        place.write_text("stays")
+    if fate.startswith("refuses"):
+        raise SoukError("a fate", "none for now", "Mend it.")
+    if fate.startswith("dies"):
         os._exit(3)
+    if fate == "starts slowly":
+        time.sleep(20)
+    heard = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     worker.report(f"{worker.number} says so")
     worker.ready()
-    if fate.read_text() == "ends":
-        fate.write_text("stays")
+    if fate.startswith("ends"):
         os._exit(4)
-    signal.sigwait({signal.SIGUSR1})
+    while (told := signal.sigwait(heard)) and fate == "hears nothing":
+        pass
+    (folder / f"told {worker.number} {int(told)}").touch()

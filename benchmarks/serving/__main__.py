@@ -38,6 +38,8 @@ def main() -> None:
     fault.add_argument("--hang", nargs="*", choices=list(PARTS), help="each of these hangs, and goes on; all if none")
     fault.add_argument("--burst", action="store_true", help="three times as much is asked as can be answered")
     given = parser.parse_args()
+    if given.workers > 1 and (given.servers > 1 or given.swap or given.burst or given.hang is not None):
+        parser.error("--workers is of one server under even load: not with --servers, --swap, --hang or --burst")
     workspace, rates = given.workspace.resolve(), [float(rate) for rate in given.rates.split(",")]
     alone = "servers" if given.servers > 1 else "workers" if given.workers > 1 else "serving"
     name = "swap" if given.swap else "burst" if given.burst else alone if given.hang is None else "hang"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from souk.cli import options
 from souk.cli.quiet import one_thread, quiet_loading
+from souk.errors import SoukError
 from souk.index.choice import KINDS
 from souk.release.manifest import verify
 from souk.store.address import online_store
@@ -19,6 +20,9 @@ from souk.workspace import Workspace
 
 if TYPE_CHECKING:
     from souk.serving.workers import Worker
+
+
+ENDING_SECONDS = 60.0  # that workers may take beside the drain: calls in flight, and what waits to be written
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -155,13 +159,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers == 1:
         _answer(arguments)
         return 0
+    if arguments.index == "milvus" and not arguments.milvus_uri:
+        remedy = "Give --milvus-uri, or leave --index out: search in process is the faster one."
+        raise SoukError("the address of a Milvus server for --workers", "Milvus Lite, which one process has", remedy)
     from souk.serving import logs
     from souk.serving.workers import Workers
 
     logs.configure(arguments.log_format)
+    if not arguments.reload_seconds:
+        arguments.release = str(folder)  # one that starts later, too
     given = argparse.Namespace(**{name: value for name, value in vars(arguments).items() if not callable(value)})
     ports = arguments.http_port, arguments.grpc_port
-    Workers(arguments.workers, partial(_answer, given), arguments.host, *ports, _say).run()
+    patience = arguments.drain_seconds + ENDING_SECONDS
+    Workers(arguments.workers, partial(_answer, given), arguments.host, *ports, _say, patience).run()
     return 0
 
 

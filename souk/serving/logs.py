@@ -58,6 +58,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
+            "process": record.process,
             "message": _message(record)[:LONGEST],
             **getattr(record, "call", {}),
         }

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import Response
 
+from souk.serving.seldom import Seldom
+
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 SECONDS = 2.0  # that another worker is waited for
 REST_SECONDS = 0.1  # after a connection that failed
+WAITING = 16  # connections
+BYTES = 1 << 16  # of one read
+UP = ("# HELP souk_worker_up Whether a worker says how it is", "# TYPE souk_worker_up gauge")
 
 
 def offer(folder: Path, number: int, registry: CollectorRegistry) -> None:
@@ -32,53 +38,60 @@ def offer(folder: Path, number: int, registry: CollectorRegistry) -> None:
     """
     place = folder / f"{number}.sock"
     place.unlink(missing_ok=True)  # of one that was killed
-    listener = Listener(str(place), "AF_UNIX")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(place))
+    listening.listen(WAITING)
 
     def answer() -> None:
         while True:
             try:
-                with listener.accept() as pipe:
-                    pipe.send_bytes(generate_latest(registry))
-            except OSError as error:  # who asked is gone, or there is no room for a connection
-                logger.debug("metrics for another worker: %s", error)
+                with listening.accept()[0] as asking:
+                    asking.settimeout(SECONDS)
+                    asking.sendall(generate_latest(registry))
+            except Exception as error:  # who asked is gone, or one metric cannot be told: the next may be asked for
+                seldom.exception("metrics for another worker", error)
                 time.sleep(REST_SECONDS)
 
     threading.Thread(target=answer, name="metrics for other workers", daemon=True).start()
 
 
 def asked(place: Path) -> bytes | None:
-    """What another worker's registry says; None where it does not say it in time."""
-    with suppress(OSError, EOFError), Client(str(place), "AF_UNIX") as pipe:
-        return pipe.recv_bytes() if pipe.poll(SECONDS) else None
+    """What another worker's registry says; None where it does not say it in SECONDS."""
+    until, parts = time.monotonic() + SECONDS, list[bytes]()
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(SECONDS)
+        asking.connect(str(place))
+        while time.monotonic() < until:
+            if part := asking.recv(BYTES):
+                parts.append(part)
+            else:
+                return b"".join(parts) or None
     return None
 
 
 def merged(texts: Mapping[str, bytes | None]) -> bytes:
-    """One exposition of those of several workers.
+    """One exposition of those of several workers, in Prometheus' text format.
 
     Args:
         texts: by worker; None where it does not answer.
     """
-    up = Metric("souk_worker_up", "Whether a worker says how it is", "gauge")
-    families = {up.name: up}
+    up = [*UP, *(f'souk_worker_up{{worker="{worker}"}} {float(text is not None)}' for worker, text in texts.items())]
+    families = {"": up}
     for worker, text in texts.items():
-        up.add_sample(up.name, {"worker": worker}, float(text is not None))
-        for family in text_string_to_metric_families((text or b"").decode()):
-            of_all = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-            for name, labels, value, *_ in family.samples:
-                of_all.add_sample(name, {**labels, "worker": worker}, value)
-    registry = CollectorRegistry()
-    registry.register(_Families(families.values()))
-    return generate_latest(registry)
-
-
-class _Families:
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = list(families)
-
-    def collect(self) -> list[Metric]:
-        """As they are."""
-        return self._families
+        lines, known, label = families[""], True, f'worker="{worker}"'
+        for line in (text or b"").decode().split("\n"):
+            if line.startswith("# HELP "):
+                name = line.split(" ", 3)[2]
+                known = name in families
+                lines = families.setdefault(name, [])
+            if not line:
+                continue
+            if not line.startswith("#"):
+                name, brace, rest = line.partition("{") if "{" in line else line.partition(" ")
+                lines.append(f"{name}{{{label},{rest}" if brace == "{" else f"{name}{{{label}}} {rest}")
+            elif not known:
+                lines.append(line)
+    return "".join(f"{line}\n" for lines in families.values() for line in lines).encode()
 
 
 class OfAllWorkers:
@@ -102,4 +115,5 @@ class OfAllWorkers:
             await self._app(scope, receive, send)
 
     def _merged(self) -> bytes:
-        return merged({worker: asked(place) for worker, place in self._places.items()})
+        with ThreadPoolExecutor(len(self._places)) as together:
+            return merged(dict(zip(self._places, together.map(asked, self._places.values()), strict=True)))

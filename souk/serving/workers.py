@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -29,7 +30,9 @@ from souk.listening import bind, shared_port
 
 logger = logging.getLogger(__name__)
 REST_SECONDS = 1.0, 30.0  # before another takes the place of one that ended: the first time, and at most
-LONG_SECONDS = 60.0  # one that lived as long did not end for what it was started with
+LONG_SECONDS = 60.0  # one that answered for as long did not end for what it was started with
+SHORT = 80  # characters of a folder in which a Unix socket can be
+ENDING = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 SPAWN = get_context("spawn")
 
 
@@ -66,12 +69,11 @@ class Worker:
 class _Running:
     process: BaseProcess
     pipe: Connection
-    began: float
-    ready: bool = False
+    ready: float = 0.0  # when it was, by the clock that only grows; 0 where it is not
 
 
 class Workers:
-    """Keeps so many workers running until SIGTERM or SIGINT.
+    """Keeps so many workers running until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         count: of workers.
@@ -80,6 +82,7 @@ class Workers:
         http_port: 0 for any free one.
         grpc_port: 0 for any free one.
         report: is told what the first says, and when all answer.
+        patience: seconds that they may take to end.
     """
 
     def __init__(
@@ -90,13 +93,15 @@ class Workers:
         http_port: int,
         grpc_port: int,
         report: Callable[[str], None],
+        patience: float = 60.0,
     ) -> None:
-        self._count, self._work, self._report = count, work, report
+        self._count, self._work, self._report, self._patience = count, work, report, patience
         self._host, self._ports = host, (http_port, grpc_port)
         self._running: dict[int, _Running] = {}
         self._due: dict[int, float] = {}
         self._rests = dict.fromkeys(range(count), REST_SECONDS[0])
-        self._ending = self._told = False
+        self._answered = self._told = False
+        self._until = 0.0  # when those that were told to end are killed; 0 before that
 
     def run(self) -> None:
         """The first starts alone, so that what stops all of them is told once; then the others, while it answers.
@@ -106,31 +111,34 @@ class Workers:
         """
         http_port, grpc_port = self._ports
         with (
-            tempfile.TemporaryDirectory(prefix="souk-") as folder,
+            tempfile.TemporaryDirectory(prefix="souk-", dir=_short(tempfile.gettempdir())) as folder,
             bind(self._host, http_port) as listening,
-            shared_port(self._host, grpc_port, "--grpc-port") as grpc_port,
+            shared_port(self._host, grpc_port, "--grpc-port") as shared,
             self._signals(),
         ):
-            place = Path(folder), listening, grpc_port
+            place = Path(folder), listening, shared
             try:
                 self._start(0, *place)
-                while self._running or (self._due and not self._ending):
+                while self._running or (self._due and not self._until):
                     self._look()
-                    if self._ending:
+                    if self._until:
                         listening.close()  # the workers have theirs
+                        if time.monotonic() > self._until:
+                            self._kill()
                         continue
-                    answers = 0 in self._running and self._running[0].ready
-                    new = range(1, self._count) if answers and not self._told else ()
+                    new = range(1, self._count) if self._answered and not self._told else ()
                     due = [number for number, moment in self._due.items() if time.monotonic() >= moment]
-                    for number in {*due, *new} - self._running.keys():
+                    for number in ({*new} - self._due.keys() | {*due}) - self._running.keys():
                         self._start(number, *place)
             finally:
-                for each in self._running.values():
-                    each.process.kill()
+                self._kill()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.getsignal(number) for number in ENDING}
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self._end)
         try:
             yield
         finally:
@@ -138,19 +146,33 @@ class Workers:
                 signal.signal(number, handler)
 
     def _end(self, number: int, _: Any) -> None:
-        self._ending = True
+        self._until = self._until or time.monotonic() + self._patience
         for each in list(self._running.values()):
-            _pass_on(each.process, number)
+            _pass_on(each.process, signal.SIGTERM if number == signal.SIGHUP else number)
+
+    def _kill(self) -> None:
+        for each in self._running.values():
+            each.process.kill()
 
     def _start(self, number: int, folder: Path, listening: socket, grpc_port: int) -> None:
         self._due.pop(number, None)
         ours, theirs = SPAWN.Pipe()
         worker = Worker(number, self._count, folder, listening, grpc_port, theirs)
         process = SPAWN.Process(target=_one, args=(self._work, worker), name=f"worker {number}")
-        process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
-        self._running[number] = _Running(process, ours, time.monotonic())
-        if self._ending:  # since a moment ago
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it inherits that, until it can answer one
+        try:
+            process.start()
+        except OSError as error:
+            ours.close()
+            if not self._answered:
+                raise
+            self._rest(number, f"cannot be started: {error}")
+            return
+        finally:
+            theirs.close()  # so that the end of the process is the end of the pipe
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self._running[number] = _Running(process, ours)
+        if self._until:  # since a moment ago
             _pass_on(process, signal.SIGTERM)
 
     def _look(self) -> None:
@@ -161,39 +183,48 @@ class Workers:
                 continue
             try:
                 kind, *words = worker.pipe.recv()
-            except EOFError:
+            except (EOFError, OSError):
                 self._ended(number)
                 continue
-            if kind == "failed" and not self._told and not self._ending:
+            if kind == "failed" and not self._answered and not self._until:
                 raise SoukError(*words)
             if kind == "failed":
-                logger.error("worker %d: %s", number, SoukError(*words))
+                logger.error("worker %d: %s", number, str(SoukError(*words)))
             elif kind == "said" and number == 0 and not self._told:
-                self._report(*words)
+                self._say(*words)
             elif kind == "ready":
-                worker.ready = True
-                self._tell()
+                worker.ready, self._answered = time.monotonic(), True
+                if not self._told and sum(each.ready > 0 for each in self._running.values()) == self._count:
+                    self._told = True
+                    self._say(f"{self._count} workers answer")
 
-    def _tell(self) -> None:
-        if not self._told and sum(each.ready for each in self._running.values()) == self._count:
-            self._told = True
-            self._report(f"{self._count} workers answer")
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # nobody reads it any more
+            self._report(text)
 
     def _ended(self, number: int) -> None:
         ended = self._running.pop(number)
         ended.pipe.close()
         ended.process.join()
-        if self._ending:
+        if self._until:
             return
-        code = ended.process.exitcode
-        if not self._told and not ended.ready:
+        if not self._answered:
+            code = ended.process.exitcode
             raise SoukError("a worker to start", f"its end with {code}", "What it printed before says why.")
-        if time.monotonic() - ended.began > LONG_SECONDS:
+        if ended.ready and time.monotonic() - ended.ready > LONG_SECONDS:
             self._rests[number] = REST_SECONDS[0]
+        self._rest(number, f"ended with {ended.process.exitcode}")
+
+    def _rest(self, number: int, why: str) -> None:
         rest = self._rests[number]
         self._rests[number] = min(2 * rest, REST_SECONDS[1])
         self._due[number] = time.monotonic() + rest
-        logger.error("worker %d ended with %s; another takes its place in %g s", number, code, rest)
+        logger.error("worker %d %s; another takes its place in %g s", number, why, rest)
+
+
+def _short(folder: str) -> str | None:
+    """Where a path is too long for a socket, the root's own folder for what is temporary; None leaves the choice."""
+    return None if len(folder) < SHORT else "/tmp"
 
 
 def _pass_on(process: BaseProcess, number: int) -> None:
@@ -205,8 +236,9 @@ def _pass_on(process: BaseProcess, number: int) -> None:
 def _one(work: Callable[[Worker], None], worker: Worker) -> None:
     """What a worker does, until it is told to end or nobody is there who would tell it."""
     os.setpgrp()  # a terminal's Ctrl-C is passed on to it; twice would be the end of the calls in flight
-    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
-    with suppress(KeyboardInterrupt):  # of a terminal, before the server is there to be told
+    threading.Thread(target=_end_with, args=(parent_process(), worker.folder), daemon=True).start()
+    with suppress(KeyboardInterrupt):  # before the server is there to be told
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
             work(worker)
         except SoukError as error:
@@ -214,6 +246,8 @@ def _one(work: Callable[[Worker], None], worker: Worker) -> None:
             raise SystemExit(1) from error
 
 
-def _end_with(parent: Any) -> None:
+def _end_with(parent: Any, folder: Path) -> None:
+    """Ends this process when another does, which was killed if it left a folder behind."""
     connection.wait([parent.sentinel])
+    shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)

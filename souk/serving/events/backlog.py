@@ -150,7 +150,8 @@ class Backlog:
     @property
     def unread(self) -> int:
         """Files that could not be read: they wait for a while beside the others, and hold none of these up."""
-        return len(self._unread.keys() - self._waiting.keys())
+        unread, waiting = list(self._unread), list(self._waiting)  # at once: another thread changes them
+        return len({*unread}.difference(waiting))
 
     def load(self) -> None:
         """All closed files wait that do not bear the mark; where that is not known, `watch` sees to it later."""

@@ -83,14 +83,12 @@ class LiveEvents:
     ) -> None:
         self._log, self._writer, self._clock, self._sold = log, writer, clock, sold
         self._backlog = Backlog(log, writer, publication, clock)
-        self.loaded = Loaded()
-        self._ids = EventIds()
+        self.loaded, self._ids = Loaded(), EventIds()
         self._calls: deque[_Call] = deque()
+        self._others: deque[list[str]] = deque()  # ids of events that other servers took
         self._waiting = 0
         self._changed = threading.Condition()
-        self._closed = False
-        self._rests_until = 0.0
-        self._told = ""
+        self._closed, self._rests_until, self._told = False, 0.0, ""
         self._next: tuple[StateWriter, Callable[[], str]] | None = None
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
@@ -162,6 +160,10 @@ class LiveEvents:
             self._changed.notify()
         return call.answer
 
+    def noted(self, ids: list[str]) -> None:
+        """These events are in the log: from the next call on they are no news, whichever server took them."""
+        self._others.append(ids)
+
     def close(self) -> None:
         """Answers the calls that wait, and closes the file; what hangs is not waited for: the next start closes it."""
         with self._changed:
@@ -184,6 +186,8 @@ class LiveEvents:
                     return
             if following:
                 self._follow(following)
+            while self._others:
+                self._ids.update(self._others.popleft())
             try:
                 if together:
                     self._take(together)

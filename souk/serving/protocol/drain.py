@@ -6,8 +6,10 @@ connection that is kept open knows nothing. So there is a while between SIGTERM 
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,18 +21,23 @@ class Drain:
 
     Args:
         seconds: from SIGTERM until no new connection is taken; SIGINT, and a second SIGTERM, do not wait.
+        passed_on: whether another process passes signals on to this one: two SIGTERM within a second are one then, for
+            what ends a whole group of processes, as systemd does, reaches both.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, passed_on: bool = False) -> None:
         self.begun = False
-        self._seconds = seconds
+        self._seconds, self._together, self._first = seconds, float(passed_on), -math.inf
 
     def handler(self, end: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
         """A handler of signals that calls `end` when it is time; `end` may be called by any thread."""
 
         def signalled(number: int, frame: Any) -> None:
+            now = time.monotonic()
+            if number == signal.SIGTERM and now - self._first < self._together:
+                return
             wait = self._seconds if number == signal.SIGTERM and not self.begun else 0.0
-            self.begun = True
+            self.begun, self._first = True, now
             if wait:
                 timer = threading.Timer(wait, end, (number, None))
                 timer.daemon = True
