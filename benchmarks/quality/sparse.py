@@ -69,13 +69,12 @@ class Weights:
 
     def summed(self, items: Ints, weights: Floats) -> Floats:
         """`sum_k weights[k] · row[items[k]]`, `[items] float64`."""
-        size = len(self.start) - 1
-        counts = np.diff(self.start)[items]
-        total = int(counts.sum())
-        offsets = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-        entries = np.repeat(self.start[items], counts) + offsets
-        votes = np.repeat(weights, counts) * self.values[entries]
-        return np.bincount(self.columns[entries], votes, minlength=size).astype(np.float64)
+        found = np.zeros(len(self.start) - 1)
+        own, places = np.unique(items, return_inverse=True)
+        for item, weight in zip(own, np.bincount(places, weights, minlength=len(own)), strict=True):
+            row = slice(self.start[item], self.start[item + 1])  # a column is in it once
+            found[self.columns[row]] += weight * self.values[row]
+        return found
 
 
 def _added(parts: Sequence[tuple[Ints, Floats]], dense: Floats) -> tuple[Ints, Floats]:
