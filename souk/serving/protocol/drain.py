@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+TOGETHER = 2.0  # seconds
 CLOSE = (b"connection", b"close")
 
 
@@ -21,13 +22,13 @@ class Drain:
 
     Args:
         seconds: from SIGTERM until no new connection is taken; SIGINT, and a second SIGTERM, do not wait.
-        passed_on: whether another process passes signals on to this one: two SIGTERM within a second are one then, for
+        passed_on: whether another process passes signals on to this one: two SIGTERM within TOGETHER are one then, for
             what ends a whole group of processes, as systemd does, reaches both.
     """
 
     def __init__(self, seconds: float, passed_on: bool = False) -> None:
         self.begun = False
-        self._seconds, self._together, self._first = seconds, float(passed_on), -math.inf
+        self._seconds, self._together, self._first = seconds, TOGETHER if passed_on else 0.0, -math.inf
 
     def handler(self, end: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
         """A handler of signals that calls `end` when it is time; `end` may be called by any thread."""
