@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,12 +37,19 @@ def bind(host: str, port: int, option: str = "--http-port") -> socket.socket:
 
 @contextmanager
 def shared_port(host: str, port: int, option: str) -> Iterator[int]:
-    """A free port that several processes may listen on meanwhile, each with a socket of its own (SO_REUSEPORT), and
-    nobody who binds it as `bind` does; arguments and errors are those of `bind`."""
-    with bind(host, port, option) as held:
+    """A free port that several processes may listen on meanwhile, each with a socket of its own (SO_REUSEPORT); nobody
+    else who asks for it so has it. Arguments and errors are those of `bind`."""
+    with bind(host, port, option) as held, socket.socket(socket.AF_UNIX) as lock:
+        port = int(held.getsockname()[1])
+        if sys.platform == "linux":  # where a name that begins with 0 is of no file, and ends with its socket
+            try:
+                lock.bind(f"\0souk-port-{port}")
+            except OSError as error:
+                other = f"{address(host, port)} to be free to listen on", "workers of another server have it"
+                raise SoukError(*other, f"Choose another {option}.") from error
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        yield int(held.getsockname()[1])
+        yield port
 
 
 def address(host: str, port: int) -> str:

@@ -52,12 +52,6 @@ def test_an_id_counts_once_in_a_call_between_calls_and_after_a_restart(shop):
     assert shop.is_of(row(1), row(2), row(3), row(4))
 
 
-def test_what_another_server_took_is_no_news(shop):
-    shop.live.noted(["e1", "e3"])
-    assert [shop.send(row(1), row(2)), shop.send(row(3))] == [Taken(1, 1, 0), Taken(0, 1, 0)]
-    assert shop.is_of(row(2))
-
-
 def test_what_waits_together_shares_one_write(shop):
     shop.store.held.acquire()
     first = shop.live.submit([row(0)])

@@ -11,7 +11,6 @@ import pytest
 from souk.schema import DAY_MS
 from souk.serving import served
 from souk.serving.events import counts as live_counts
-from souk.serving.events import waiting
 from souk.serving.events.log import CHECKSUM, line
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -172,7 +171,7 @@ def test_days_of_long_before_are_not_opened(shop):
 
 
 def test_an_event_of_a_clock_that_is_ahead_counts_when_its_time_has_come(bundle, loaded, tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting, "MOST_WAITING", 2)
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
     shop = Shop(bundle, tmp_path, loaded)
     shop.servers[0].append([click(1, IDS[3], shop.now + 10), click(2, IDS[4], shop.now - 1), click(3, "new")])
     assert shop.counts.follow() == 1 and shop.of(*IDS[3:5]) == [9, 10]
@@ -196,7 +195,7 @@ def test_an_event_that_waits_for_its_time_and_its_item_counts_once(shop):
 
 def test_of_what_waits_for_its_time_the_first_is_kept(shop, monkeypatch):
     """A time that never comes keeps nothing from its own."""
-    monkeypatch.setattr(waiting, "MOST_WAITING", 2)
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
     times = 1 << 62, shop.now + 2, 1 << 62, shop.now + 1, 1 << 62
     shop.servers[0].append([click(number, IDS[3], moment) for number, moment in enumerate(times)])
     assert shop.counts.follow() == 0
@@ -205,7 +204,7 @@ def test_of_what_waits_for_its_time_the_first_is_kept(shop, monkeypatch):
 
 
 def test_what_waits_longest_for_its_item_is_given_up_first(shop, monkeypatch):
-    monkeypatch.setattr(waiting, "MOST_WAITING", 2)
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
     shop.servers[0].append([click(number, item) for number, item in enumerate(("u3", "u4", "u3", "u4", "u4"))])
     assert shop.counts.follow() == 0
     shop.know({"u3": 3, "u4": 4})

@@ -13,14 +13,12 @@ import pytest
 from souk.schema import DAY_MS
 from souk.serving import served
 from souk.serving.events import counts as live_counts
-from souk.serving.events import waiting
-from souk.serving.events.counts import LiveCounts
 from souk.serving.events.log import line
 from souk.serving.recommender import Recommender
 from souk.serving.served import with_logs
 from souk.workspace import Workspace
 from tests.live_counts_fixtures import HOUR, Shop, click
-from tests.serving_fixtures import IDS, NOW, SPEC, write_shop
+from tests.serving_fixtures import IDS, NOW, write_shop
 
 
 @pytest.fixture(scope="module")
@@ -39,28 +37,12 @@ def shop(bundle, loaded, tmp_path):
 
 
 def test_a_long_log_is_counted_a_little_at_a_time(shop, monkeypatch):
-    for module in (live_counts, waiting):
-        monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(live_counts, "CHUNK", 2)
     shop.servers[0].append([click(number, IDS[3]) for number in range(5)])
     shop.servers[0].close()
     shop.servers[0].append([click(9, IDS[4])])
     assert [shop.counts.follow(0) for _ in range(5)] == [2, 1, 2, 1, 0]
     assert shop.of(*IDS[3:5]) == [14, 10]
-
-
-def test_each_event_that_is_read_is_told_by_its_id_once_whether_it_counts_or_not(shop):
-    told = []
-    shop.counts.read = told.extend
-    shop.servers[0].append([click(1, IDS[3]), click(2, "an item of none"), click(3, IDS[3], event_type="view")])
-    shop.counts.follow()
-    shop.servers[1].append([click(4, IDS[3])])
-    shop.counts.follow()
-    assert told == ["e1", "e2", "e3", "e4"]
-    later = LiveCounts(shop.folder, SPEC, lambda: shop.recommender, lambda: shop.now)
-    assert later.go_on(shop.counts)
-    shop.servers[1].append([click(5, IDS[3])])
-    later.follow()
-    assert told[4:] == ["e5"]
 
 
 def test_many_short_files_are_counted_a_little_at_a_time_too(shop):
@@ -86,7 +68,7 @@ def test_a_server_begins_before_all_of_a_long_log_is_counted_and_a_batch_does_no
 
 
 def test_what_waits_for_items_has_a_bound(bundle, loaded, tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting, "MOST_WAITING", 2)
+    monkeypatch.setattr(live_counts, "MOST_WAITING", 2)
     shop = Shop(bundle, tmp_path, loaded)
     live, counts = with_logs(Workspace(tmp_path), shop.bundle, shop.recommender, lambda: shop.now)
     shop.servers[0].append([click(number, "new") for number in range(3)])
@@ -109,8 +91,7 @@ def test_how_far_behind_counting_is_says_since_when_not_everything_was_counted(s
     assert behind() == 0 and behind() == 0
     shop.servers[0].append([click(1, IDS[3]), click(2, "unknown"), click(3, "unknown")])
     assert [behind(-1), behind(-1)] == [10, 0], "a look that ended in the midst does not know"
-    for module in (live_counts, waiting):
-        monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(live_counts, "CHUNK", 1)
     shop.know({"unknown": 3})
     assert [behind(-1), behind(-1), behind(-1)] == [10, 20, 0] and shop.of(IDS[3]) == [12]
     for method in ("open", "iterdir"):
@@ -140,8 +121,7 @@ def test_what_waits_is_looked_at_when_there_are_other_items(shop):
 
 
 def test_what_waits_is_counted_a_little_at_a_time(shop, monkeypatch):
-    for module in (live_counts, waiting):
-        monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(live_counts, "CHUNK", 2)
     ahead = [click(f"a{number}", IDS[4], shop.now + number % 2) for number in range(3)]
     shop.servers[0].append([*ahead, *(click(f"u{number}", "unknown") for number in range(3))])
     assert shop.counts.follow() == 0
@@ -151,8 +131,7 @@ def test_what_waits_is_counted_a_little_at_a_time(shop, monkeypatch):
 
 
 def test_a_file_that_grows_fast_keeps_no_other_from_its_turn(shop, monkeypatch):
-    for module in (live_counts, waiting):
-        monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(live_counts, "CHUNK", 2)
     for number in range(4):
         shop.servers[0].append([click(f"a{number}{more}", IDS[3]) for more in range(3)])
         shop.servers[1].append([click(f"b{number}", IDS[4])])

@@ -7,8 +7,10 @@ import socket
 import threading
 import time
 from argparse import Namespace
+from collections import Counter
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -92,24 +94,35 @@ def test_one_that_cannot_start_ends_none_that_answers(watched, tmp_path, monkeyp
 
 def test_who_ends_again_and_again_rests_longer_each_time_while_others_start(watched, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "REST_SECONDS", (0.2, 30.0))
-    began = time.monotonic()
-    watched(["stays", "ends always", "starts slowly"], lambda said: time.monotonic() > began + 2.5)
-    assert 2 <= starts(tmp_path, 1) <= 5  # at 0, .2, .6, 1.4 s and what each takes
+    watched(["stays", "ends always", "starts slowly"], lambda said: starts(tmp_path, 1) == 3)
+    first, second, third = sorted(int(path.name[2:]) for path in tmp_path.glob("1-*"))
+    assert second - first > 0.2e9 and third - second > 0.4e9
 
 
 def test_a_system_that_starts_no_process_for_a_while_ends_none_that_answers(watched, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(workers, "REST_SECONDS", (0.05, 0.2))
-    start, calls = workers.SPAWN.Process.start, []
+    start, pipe, calls = workers.SPAWN.Process.start, workers.SPAWN.Pipe, Counter()
 
-    def starting(process):
-        calls.append(process.name)
-        if len(calls) == 2:
-            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-        start(process)
+    def failing(name, make):
+        def called(*given):
+            calls[name] += 1
+            if calls[name] == 2:
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+            return make(*given)
 
-    monkeypatch.setattr(workers.SPAWN.Process, "start", starting)
+        return called
+
+    monkeypatch.setattr(workers.SPAWN.Process, "start", failing("start", start))
+    monkeypatch.setattr(workers.SPAWN, "Pipe", failing("pipe", pipe))
     assert watched(["stays", "stays"], lambda said: "2 workers answer" in said) == ["0 says so", "2 workers answer"]
-    assert calls == ["worker 0", "worker 1", "worker 1"] and "cannot be started" in caplog.text
+    assert calls == {"start": 3, "pipe": 4} and caplog.text.count("cannot be started") == 2
+
+
+def test_a_failure_of_this_process_ends_who_answers_as_a_signal_does(watched, tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "_say", Mock(side_effect=ZeroDivisionError))
+    with pytest.raises(ZeroDivisionError):
+        watched(["stays", "stays"])
+    assert (tmp_path / f"told 0 {int(signal.SIGTERM)}").exists()
 
 
 def test_who_does_not_end_is_killed_after_a_while(watched):
@@ -119,7 +132,9 @@ def test_who_does_not_end_is_killed_after_a_while(watched):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_the_end_of_a_terminal_is_passed_on(watched, tmp_path, number):
+def test_the_end_of_a_terminal_is_passed_on(watched, tmp_path, number, request):
+    if number == signal.SIGINT:  # as a script starts what it does not wait for
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_IGN)))
     watched(["stays", "stays"], lambda said: "2 workers answer" in said, number=number)
     heard = signal.SIGTERM if number == signal.SIGHUP else number
     assert sorted(path.name for path in tmp_path.glob("told *")) == [f"told {n} {int(heard)}" for n in range(2)]

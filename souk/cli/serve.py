@@ -159,7 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers == 1:
         _answer(arguments)
         return 0
-    if arguments.index == "milvus" and not arguments.milvus_uri:
+    lite = arguments.milvus_uri.endswith(".db") or (arguments.index == "milvus" and not arguments.milvus_uri)
+    if lite:
         remedy = "Give --milvus-uri, or leave --index out: search in process is the faster one."
         raise SoukError("the address of a Milvus server for --workers", "Milvus Lite, which one process has", remedy)
     from souk.serving import logs

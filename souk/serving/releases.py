@@ -51,11 +51,6 @@ class Served:
     bytes: int = 0
     counts: LiveCounts | None = None
 
-    def tell(self, read: Callable[[list[str]], None]) -> None:
-        """Has `read` told the ids of events that the counting reads in the log."""
-        if self.counts:
-            self.counts.read = read
-
 
 class Serve(Protocol):
     """Makes a release answer, with what was counted `before`, when it answered last; None to count from its start."""

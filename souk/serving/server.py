@@ -13,7 +13,6 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from socket import socket
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
@@ -125,7 +124,7 @@ def serve(
     tracing = opened(os.environ)
     place = Workspace(Path(workspace))
     tokens = Tokens(token_file) if token_file else None
-    listening = _socket(worker, host, http_port)
+    listening = worker.listening if worker else bind(host, http_port)
     writer = process_name(now())
     recorders = logs_of(place, impressions, kafka_config, writer, now, flush_seconds)
     guards, access = Guards.within(timeout_ms / 1000), access or Access()
@@ -150,10 +149,8 @@ def serve(
 
     def changed(served: Served) -> None:
         arms.follow_release(served)
-        served.tell(events.noted)
         events.follow(*states_of(place, served.bundle, access, now, users))
 
-    releases.now.tell(events.noted)
     releases.changed, releases.let_go, releases.kept = changed, settled, gc.freeze
     REGISTRY.register(EventMetrics(events, releases))
     described = ApiDocument(releases, secured=tokens is not None)
@@ -177,6 +174,7 @@ def serve(
         )
 
         if worker:
+            offer(worker.folder, worker.number, REGISTRY)
             worker.ready()
 
     for recorder in recorders:
@@ -200,14 +198,6 @@ def serve(
         tracing.close()
         arms.close()
         releases.close()
-
-
-def _socket(worker: Worker | None, host: str, port: int) -> socket:
-    """What HTTP listens on: that of all workers, who can be asked for their metrics from now on, or one of its own."""
-    if worker is None:
-        return bind(host, port)
-    offer(worker.folder, worker.number, REGISTRY)
-    return worker.listening
 
 
 def end(beside: Beside, events: LiveEvents, recorders: Sequence[ImpressionLog]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +26,7 @@ SECONDS = 2.0  # that another worker is waited for
 REST_SECONDS = 0.1  # after a connection that failed
 WAITING = 16  # connections
 BYTES = 1 << 16  # of one read
+LENGTH = struct.Struct("!Q")  # before an answer: one that is cut off is none
 UP = ("# HELP souk_worker_up Whether a worker says how it is", "# TYPE souk_worker_up gauge")
 
 
@@ -47,7 +49,8 @@ def offer(folder: Path, number: int, registry: CollectorRegistry) -> None:
             try:
                 with listening.accept()[0] as asking:
                     asking.settimeout(SECONDS)
-                    asking.sendall(generate_latest(registry))
+                    text = generate_latest(registry)
+                    asking.sendall(LENGTH.pack(len(text)) + text)
             except Exception as error:  # who asked is gone, or one metric cannot be told: the next may be asked for
                 seldom.exception("metrics for another worker", error)
                 time.sleep(REST_SECONDS)
@@ -57,15 +60,14 @@ def offer(folder: Path, number: int, registry: CollectorRegistry) -> None:
 
 def asked(place: Path) -> bytes | None:
     """What another worker's registry says; None where it does not say it in SECONDS."""
-    until, parts = time.monotonic() + SECONDS, list[bytes]()
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+    until, answer = time.monotonic() + SECONDS, bytearray()
+    with suppress(OSError, struct.error), socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(SECONDS)
         asking.connect(str(place))
-        while time.monotonic() < until:
-            if part := asking.recv(BYTES):
-                parts.append(part)
-            else:
-                return b"".join(parts) or None
+        while time.monotonic() < until and (part := asking.recv(BYTES)):
+            answer += part
+        if LENGTH.unpack_from(answer)[0] == len(answer) - LENGTH.size:
+            return bytes(answer[LENGTH.size :])
     return None
 
 

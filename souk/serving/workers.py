@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,7 +31,7 @@ from souk.listening import bind, shared_port
 logger = logging.getLogger(__name__)
 REST_SECONDS = 1.0, 30.0  # before another takes the place of one that ended: the first time, and at most
 LONG_SECONDS = 60.0  # one that answered for as long did not end for what it was started with
-SHORT = 80  # characters of a folder in which a Unix socket can be
+SHORT = 80  # bytes of a folder in which a Unix socket can be
 ENDING = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 SPAWN = get_context("spawn")
 
@@ -131,13 +131,13 @@ class Workers:
                     for number in ({*new} - self._due.keys() | {*due}) - self._running.keys():
                         self._start(number, *place)
             finally:
-                self._kill()
+                self._stop()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         before = {number: signal.getsignal(number) for number in ENDING}
         for number, handler in before.items():
-            if handler != signal.SIG_IGN:  # as nohup has it
+            if number != signal.SIGHUP or handler != signal.SIG_IGN:  # as nohup has it
                 signal.signal(number, self._end)
         try:
             yield
@@ -150,27 +150,31 @@ class Workers:
         for each in list(self._running.values()):
             _pass_on(each.process, signal.SIGTERM if number == signal.SIGHUP else number)
 
+    def _stop(self) -> None:
+        """Where this process fails: who answers is to end as after any signal."""
+        self._end(signal.SIGTERM, None)
+        for each in self._running.values():
+            each.process.join(max(0.0, self._until - time.monotonic()))
+        self._kill()
+
     def _kill(self) -> None:
         for each in self._running.values():
             each.process.kill()
 
     def _start(self, number: int, folder: Path, listening: socket, grpc_port: int) -> None:
         self._due.pop(number, None)
-        ours, theirs = SPAWN.Pipe()
-        worker = Worker(number, self._count, folder, listening, grpc_port, theirs)
-        process = SPAWN.Process(target=_one, args=(self._work, worker), name=f"worker {number}")
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it inherits that, until it can answer one
         try:
-            process.start()
+            ours, theirs = SPAWN.Pipe()
+            with theirs:  # so that the end of the process is the end of the pipe
+                worker = Worker(number, self._count, folder, listening, grpc_port, theirs)
+                process = SPAWN.Process(target=_one, args=(self._work, worker), name=f"worker {number}")
+                with _no_interrupt():
+                    process.start()
         except OSError as error:
-            ours.close()
             if not self._answered:
                 raise
             self._rest(number, f"cannot be started: {error}")
             return
-        finally:
-            theirs.close()  # so that the end of the process is the end of the pipe
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._running[number] = _Running(process, ours)
         if self._until:  # since a moment ago
             _pass_on(process, signal.SIGTERM)
@@ -199,7 +203,7 @@ class Workers:
                     self._say(f"{self._count} workers answer")
 
     def _say(self, text: str) -> None:
-        with suppress(BrokenPipeError):  # nobody reads it any more
+        with suppress(OSError):  # nobody reads it any more
             self._report(text)
 
     def _ended(self, number: int) -> None:
@@ -224,7 +228,18 @@ class Workers:
 
 def _short(folder: str) -> str | None:
     """Where a path is too long for a socket, the root's own folder for what is temporary; None leaves the choice."""
-    return None if len(folder) < SHORT else "/tmp"
+    return None if len(os.fsencode(folder)) < SHORT else "/tmp"
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Has processes that are started meanwhile hear SIGINT only when they say so."""
+    resource_tracker.ensure_running()  # it would be started with the first of them, and unblocks the signal
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _pass_on(process: BaseProcess, number: int) -> None:

@@ -6,8 +6,9 @@ import logging
 import os
 import threading
 import time
-from bisect import bisect_right
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,13 +21,14 @@ import numpy as np
 from souk.schema import DAY_MS
 from souk.serving.events.log import closed_name, event
 from souk.serving.events.states import event_of
-from souk.serving.events.waiting import CHUNK, Waiting
 from souk.serving.loaded import Loaded
 from souk.spec import FeatureSpec
 from souk.state import engaging
 
 logger = logging.getLogger(__name__)
+CHUNK = 2_000  # lines between two looks at the clock
 PATIENCE = 1.0  # seconds that another's look is waited for
+MOST_WAITING = 100_000  # engagements whose item is still to come, and as many whose time is
 SETTLED_NS = 2_000_000_000  # a folder that changed later may change again within a tick of its file system's clock
 
 
@@ -65,28 +67,24 @@ class LiveCounts:
 
     What the release was trained with is counted in it: of the log only events from its boundary on are. Those of an
     item that it does not know yet wait for the item, those of a clock that is ahead for their time. An event that was
-    sent to two servers within a second counts twice: later each knows what the other took.
+    sent to two servers counts twice: each knows the ids that it was sent.
 
     Args:
         folder: of the log.
         spec: of the release.
         loaded: what serves now; its counts are added to.
         clock: UTC epoch milliseconds.
-
-    Attributes:
-        read: is told the ids of events that are read in the log.
     """
 
     def __init__(self, folder: Path, spec: FeatureSpec, loaded: Callable[[], Loaded], clock: Callable[[], int]) -> None:
         self._folder, self._spec, self._loaded, self._clock = folder, spec, loaded, clock
         self._days: dict[Path, _Day] = {}
         self._last = folder  # the file in which the last look ended
-        self._waiting = Waiting()
+        self._waiting = _Waiting()
         self._counted_all = time.monotonic()  # when the last look began after which nothing was left
         self._failed = False
         self._looking = threading.Lock()
         self.counted = 0
-        self.read: Callable[[list[str]], None] = lambda ids: None
 
     @property
     def behind(self) -> float:
@@ -117,7 +115,7 @@ class LiveCounts:
                 return False
             mine.items.counts.take(theirs.items.counts, own, np.fromiter(there.values(), np.int64, len(there)))
             self._days, self._last, self._waiting = deepcopy(other._days), other._last, other._waiting.copied()
-            self._counted_all, self.counted, self.read = other._counted_all, other.counted, other.read
+            self._counted_all, self.counted = other._counted_all, other.counted
             return True
         finally:
             other._looking.release()
@@ -175,9 +173,7 @@ class LiveCounts:
                 known.place = file.seek(min(known.place, os.fstat(file.fileno()).st_size))
                 whole = takewhile(lambda line: line.endswith(b"\n"), file)
                 while chunk := list(islice(whole, CHUNK)):
-                    rows = [row for row in map(event, chunk) if isinstance(row, dict)]
-                    self._add([each for row in rows for each in self._engagement(row)])
-                    self.read([row["event_id"] for row in rows if isinstance(row.get("event_id"), str)])
+                    self._add([each for line in chunk for each in self._engagement(event(line))])
                     known.place += sum(map(len, chunk))
                     if time.monotonic() > until:
                         return False
@@ -196,11 +192,11 @@ class LiveCounts:
             logger.warning("%s: %s", path, why)
         known.told = why
 
-    def _engagement(self, row: dict[str, Any]) -> list[tuple[str, int]]:
+    def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
         try:
-            counts = engaging(event_of(row, self._spec), self._spec)
-            return [(str(row["item_id"]), int(row["timestamp"]))] if counts else []
+            counts = row is not None and engaging(event_of(row, self._spec), self._spec)
+            return [(str(row["item_id"]), int(row["timestamp"]))] if row is not None and counts else []
         except (KeyError, TypeError, ValueError):  # no server wrote it
             return []
 
@@ -227,6 +223,58 @@ class LiveCounts:
             if time.monotonic() > until:
                 return False
         return True
+
+
+class _Waiting:
+    """Engagements that cannot be counted yet: for a time that is still to come, or for an item that is."""
+
+    def __init__(self) -> None:
+        self._ahead: list[tuple[int, str]] = []  # ascending
+        self._unknown: OrderedDict[str, deque[int]] = OrderedDict()  # times by item, in the order in which they came
+        self._unknown_size = 0
+        self._positions: Mapping[str, int] = {}  # of the items that nothing in `_unknown` is of
+
+    def copied(self) -> _Waiting:
+        """Another with the same, which looks through it at once: its items may be others."""
+        other = _Waiting()
+        other._ahead, other._unknown_size = [*self._ahead], self._unknown_size
+        other._unknown = OrderedDict((item, deque(moments)) for item, moments in self._unknown.items())
+        return other
+
+    def for_time(self, found: list[tuple[int, str]]) -> None:
+        """Takes times and items; where these are too many, what is due last is given up."""
+        if found:
+            self._ahead = sorted([*self._ahead, *found])[:MOST_WAITING]
+
+    def for_item(self, item: str, moment: int) -> None:
+        """Takes one; where these are too many, one of the item that waits longest is given up."""
+        self._unknown.setdefault(item, deque()).append(moment)
+        self._unknown_size += 1
+        if self._unknown_size > MOST_WAITING:
+            self._taken(next(iter(self._unknown)), 1)
+
+    def ready(self, now: int, positions: Mapping[str, int]) -> Iterator[list[tuple[str, int]]]:
+        """Hands out what is of a time before now, or of an item that is known by now, CHUNK of it at a time.
+
+        Who looks at no more than some of it gets the rest the next time. That costs little where nothing is ready.
+        """
+        while due := self._ahead[: min(CHUNK, bisect_left(self._ahead, (now,)))]:
+            del self._ahead[: len(due)]
+            yield [(item, moment) for moment, item in due]
+        if positions is self._positions:
+            return
+        for item in self._unknown.keys() & positions.keys():
+            while item in self._unknown:
+                yield [(item, moment) for moment in self._taken(item, CHUNK)]
+        self._positions = positions
+
+    def _taken(self, item: str, most: int) -> list[int]:
+        moments = self._unknown[item]
+        taken = [moments.popleft() for _ in range(min(most, len(moments)))]
+        self._unknown_size -= len(taken)
+        if not moments:
+            del self._unknown[item]
+        return taken
 
 
 def _of_the_log(path: Path) -> bool:

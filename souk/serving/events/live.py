@@ -85,7 +85,6 @@ class LiveEvents:
         self._backlog = Backlog(log, writer, publication, clock)
         self.loaded, self._ids = Loaded(), EventIds()
         self._calls: deque[_Call] = deque()
-        self._others: deque[list[str]] = deque()  # ids of events that other servers took
         self._waiting = 0
         self._changed = threading.Condition()
         self._closed, self._rests_until, self._told = False, 0.0, ""
@@ -160,10 +159,6 @@ class LiveEvents:
             self._changed.notify()
         return call.answer
 
-    def noted(self, ids: list[str]) -> None:
-        """These events are in the log: from the next call on they are no news, whichever server took them."""
-        self._others.append(ids)
-
     def close(self) -> None:
         """Answers the calls that wait, and closes the file; what hangs is not waited for: the next start closes it."""
         with self._changed:
@@ -186,8 +181,6 @@ class LiveEvents:
                     return
             if following:
                 self._follow(following)
-            while self._others:
-                self._ids.update(self._others.popleft())
             try:
                 if together:
                     self._take(together)
