@@ -63,5 +63,6 @@ def test_the_rows_of_the_docs_are_a_day_apart(tmp_path: Path, monkeypatch: pytes
     exec(snippets()[1], {})
     log = pd.read_csv("events.csv")
     assert set(log.groupby("user_id")["timestamp"].diff().dropna()) == {86_400}
+    assert log["timestamp"].max() == 1_700_000_000, "nothing of a user with many rows is of the future"
     _, config = init(tmp_path, str(tmp_path / "events.csv"))
     assert config.data.events.columns["timestamp"] == "timestamp" and config.data.events.timestamp_unit == "s"

@@ -115,7 +115,7 @@ def test_lines_of_python_are_told_with_what_makes_json_of_them(tmp_path: Path) -
     with pytest.raises(SoukError) as error:
         first_config(path, None, None, "x")
     assert "Received: objects as Python writes them" in str(error.value)
-    command = re.search(r"cat meta.json \| python -c '(.*)' > meta.jsonl", str(error.value))
+    command = re.search(r"cat \S+/meta.json \| python -c '(.*)' > meta.jsonl", str(error.value))
     assert command is not None
     with open(path) as file:
         done = subprocess.run(

@@ -17,6 +17,7 @@ BARE_CLOCK = r"^([01]\d|2[0-3])[0-5]\d([0-5]\d)?$"  # beside 20240531; the numbe
 SHORT_CLOCK = r"^([01]?\d|2[0-3])?([0-5]?\d)?[0-5]?\d$"  # a number that has lost its zeros: 93015 for 093015
 CALLED = r"zeit|time|uhr|zet$|tm$|hour|clock|hora|heure"
 LASTING = r"dauer|duration|length|elapsed"
+SINCE = r"timeframe|timeoffset|offsetms|msoffset|elapsed|since|sessiontime"
 FEWEST = 3  # times of day
 
 
@@ -40,7 +41,16 @@ def map_clock(events: Table) -> None:
         other = next((column for column in events.free if _is_clock(column, ANY_CLOCK)), short)
         why = "ONLY DAYS: what is done on one is of one moment"
         write = "THE TIME OF DAY? Write both into one column, as 2024-05-31T12:00:00"
-        events.mapped["timestamp"] = day, f"{why}{f'; IS {other.name} {write}' if other else ''}; {evidence}"
+        asked = f"; IS {other.name} {write}" if other else _since(events)
+        events.mapped["timestamp"] = day, f"{why}{asked}; {evidence}"
+
+
+def _since(events: Table) -> str:
+    """The question whether a column counts from the beginning of a visit or a day, with "; "; "" where none may."""
+    called = [c for c in events.free if re.search(SINCE, c.plain) and c.whole and c.distinct > len(c.values) / 2]
+    found = next((column for column in called if column.numbers.min() >= 0), None)
+    write = "THE TIME SINCE A VISIT OR A DAY BEGAN? Add it to the day (docs/data.md, A log without times)"
+    return f"; IS {found.name} {write}" if found else ""
 
 
 def _clock(events: Table, day: Column) -> Column | None:

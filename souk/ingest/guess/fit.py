@@ -22,6 +22,7 @@ MOST_ONCE = (
 
 FEWEST_IDS = 30  # rows; of fewer, any column may differ in each
 ONE_EACH = 1.1  # values of an id, at most, on the mean
+SOME_SELDOM = 1.6  # values of an id that has another than the commonest, at most: rare acts beside none are two
 MILLISECONDS = ("ms", "msec", "msecs", "millis", "milliseconds", "millisekunden")
 A_SECOND = 1_000  # of them, which half of what users look at or use takes
 AN_HOUR = 3600  # seconds, which few stay anywhere
@@ -107,7 +108,11 @@ def one_each(ids: pa.Array, values: pa.Array, most: float = ONE_EACH, again: boo
     rows = pd.DataFrame({name: cells.parse_text(a)[0].to_pandas() for name, a in (("id", ids), ("value", values))})
     rows = rows.dropna()
     pairs = (rows[rows["id"].duplicated(keep=False)] if again else rows).drop_duplicates()
-    return bool(len(pairs) < most * pairs["id"].nunique())
+    if len(pairs) >= most * pairs["id"].nunique():
+        return False
+    again_of = rows[rows["id"].duplicated(keep=False)]
+    seldom = again_of.loc[again_of["value"] != again_of["value"].mode().get(0), "id"].unique()
+    return bool(pairs["id"].isin(seldom).sum() <= SOME_SELDOM * len(seldom))  # rare acts are of many items
 
 
 def few_words(column: Column, most: int = MOST_TYPES) -> bool:

@@ -13,10 +13,12 @@ from souk.ingest.profile import Column, plain
 from souk.schema import EventType
 
 FLAGS = {"0", "1", "true", "false"}
+MOST = 0.5  # of the rows, that have the number of an order where they are orders
 HOW = {"preorder", "preordered", "installation"}  # names of flags that say how something was bought
 # Words of columns with an order of something else, or with a word that `order` is a part of.
 LISTED = {"sort", "sorting", "sorted", "sortorder", "by", "display", "list", "rank", "result", "index", "position",
-          "border", "recorder", "reorder"}  # fmt: skip
+          "page", "border", "recorder", "reorder"}  # fmt: skip
+REFUSED = {"hate", "hated", "dislike", "disliked", "downvote", "downvoted", "thumbsdown", "report", "reported"}
 ASKED = ("is", "has", "was", "did")  # before an act, in names of columns of 0 and 1
 # Of what was clicked, how far it got: words in flags, the likeliest first, and names of shares.
 DEEPER = ("long_view", "long_play", "finished", "finish", "completed", "complete", "full_play", "full_view", "liked",
@@ -39,9 +41,15 @@ def asked(column: Column) -> str:
     return rest if rest and first in ASKED else column.snake
 
 
+def hides(column: Column) -> EventType | None:
+    """The type of a flag that says that an item is not wanted, as `is_hate`."""
+    return EventType.HIDE if plain(asked(column)) in REFUSED else None
+
+
 def numbers_orders(table: Table) -> bool:
     """Whether a column of events seems to be the number of an order, and not the order of a list."""
     named = (column for column in table.free if "invoice" in column.plain or "order" in column.plain)
+    named = (column for column in named if column.filled >= MOST)  # the others' rows are no orders
     return any(LISTED.isdisjoint(column.snake.split("_")) for column in named)
 
 
@@ -67,7 +75,7 @@ def note_flags(table: Table) -> None:
     if table.has("event_type") and not is_flag(table.mapped["event_type"][0]):
         return  # each row is of one type
     for column in table.free:
-        kind = kind_of(asked(column))
+        kind = kind_of(asked(column)) or hides(column)
         if kind and is_flag(column) and column.distinct == 2 and tells_act(table, column):
             share = float(pc.mean(pc.is_in(column.texts, value_set=pa.array(["1", "true"]))).as_py())
             table.counts[column.name] = ANOTHER.format(kind, share)

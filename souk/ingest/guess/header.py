@@ -16,7 +16,7 @@ from souk.ingest.guess.several import told_several
 from souk.ingest.profile import DATE, MANY, Column, plain
 from souk.readers import RawBatch
 
-FORMS = (cells.NUMBER, cells.ISO, DATE, r"^https?://")  # that names do not have, and values do
+FORMS = (cells.NUMBER, cells.ISO, DATE, r"^https?://", r"^[0-9a-f]{16,}$")  # that names do not have, and values do
 YEAR = r"^(19|20)\d{2}$"  # which a column may be named for
 FIRST = ("first",)  # given for names: they are in the first line, whatever they look like
 # Of a column with few values, the share of its rows that are different, at most; and how many such columns tell, of how
@@ -92,7 +92,6 @@ def _apart(pairs: Sequence[tuple[str, pa.ChunkedArray]]) -> bool:
 
 def _alike(name: str, column: pa.ChunkedArray) -> bool:
     """Whether a name has a form that all values below it have and names have not."""
-    form = next((form for form in FORMS if re.search(form, name)), None)
-    if form is None or re.fullmatch(YEAR, name):
-        return False
-    return bool((pc.mean(pc.match_substring_regex(column.drop_null(), form)).as_py() or 0) >= MANY)
+    forms = [] if re.fullmatch(YEAR, name) else [form for form in FORMS if re.search(form, name)]
+    shares = (pc.mean(pc.match_substring_regex(column.drop_null(), form)).as_py() or 0 for form in forms)
+    return any(share >= MANY for share in shares)

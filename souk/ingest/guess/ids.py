@@ -15,6 +15,7 @@ from souk.ingest.guess.columns import Table, column_named
 from souk.ingest.guess.fit import MOST_ONCE
 from souk.ingest.guess.names import NAMES, PSEUDONYMS, SELDOM_ITEMS
 from souk.ingest.guess.other_ids import names_id
+from souk.ingest.guess.properties import by_property
 from souk.ingest.guess.several import told_several
 from souk.ingest.guess.zeros import without_zeros
 from souk.ingest.profile import MANY, SAMPLE_ROWS, Column, plain
@@ -24,7 +25,6 @@ SEVERAL = 1.5  # users of an id, on the mean
 MOST_EMPTY = 0.5  # of the rows without a value, in a column of ids: what an item replaces or follows on is none
 FEW_SHARED = 0.5  # ids that a column which is not named for them may have by chance
 NO_OTHER = "by its name, as no other goes by a likelier one"
-PROPERTIES = ("property", "attribute", "key", "field", "feature")  # beside `value`
 MOST_PARTS = 4  # of a template
 FEW, OFTEN = 20, 100  # what fewer values say of so many rows each is a group: the gate asks for as many users
 # Parts of names: of columns with ids, and of files.
@@ -79,6 +79,7 @@ def map_ids(target: str, events: Table, other: Table | None, goods: Table | None
                 f"EACH {finer.name} IS A USER, AND NOT EACH {named.name}: if several are one's, {remedy}"
             )
         named, theirs = finer, ids[finer.plain]
+    named = _by_their_name(events, named, theirs)
     same = ids.get(named.plain) if named else None
     ours = [named] if named else [column for column in events.free if not column.nested]
     shares = [(shared(a, b), a, b) for a in ours for b in ([same] if same else ids.values())]
@@ -101,6 +102,15 @@ def map_ids(target: str, events: Table, other: Table | None, goods: Table | None
     again = len(there.texts) - there.distinct
     more = f"; {again:,} of its {len(there.texts):,} ids repeat: they go to the quarantine" if again else ""
     events.mapped[target], other.mapped[target] = (here, evidence), (there, evidence + more)
+
+
+def _by_their_name(events: Table, named: Column | None, theirs: Column | None) -> Column | None:
+    """The column of events that goes by the file's own name for its ids and has them in nearly all rows, where the one
+    that names tell has others, too, as those of sizes and colours beside that of the product; else that one."""
+    if named is None or theirs is None or named.plain == theirs.plain or shared(named, theirs) >= MANY:
+        return named
+    alike = (column for column in events.free if column.plain == theirs.plain and not column.nested)
+    return next((column for column in alike if column.filled >= MANY <= shared(column, theirs)), named)
 
 
 def _of_most_rows(shares: Sequence[tuple[float, Column, Column]]) -> tuple[float, Column | None, Column | None]:
@@ -250,18 +260,6 @@ def _no_column(table: Table, target: str, ours: Column | None = None, meant: str
     return SoukError(f"a column of {table.source.path} that could be {target}", names, remedy)
 
 
-def _by_property(table: Table, column: Column) -> str:
-    """How a file with a row for each property of an item becomes one with a row for each item, with a space after it;
-    "" where it is none."""
-    names = {other.plain: other.name for other in table.columns}
-    key = next((names[name] for name in PROPERTIES if name in names), None)
-    if key is None or "value" not in names:
-        return ""
-    pivot = f"pivot(index='{column.name}', columns='{key}', values='{names['value']}')"
-    kept = f"drop_duplicates(['{column.name}', '{key}'], keep='last').{pivot}"
-    return f"It has a row for each {key}: make a column of each that tells something, with pandas, {kept}. "
-
-
 def _mistaken(table: Table) -> str:
     """What a file of items or users rather seems to be, with a space after it; "" where nothing tells."""
     who, what = (column_named(table, target) for target in ("user_id", "item_id"))
@@ -283,7 +281,7 @@ def _repeated(table: Table, target: str, column: Column, ours: Column | None = N
     has = f", which has {shared(ours, column):.0%} of the ids in {ours.name} of events, and" if ours else ","
     received = f"{column.name}{has} in which {rows - column.distinct:,} of {rows:,} repeat"
     keep = f"Keep one row of each, or write the config by hand with data.{table.name}.repeated_ids (docs/data.md)."
-    remedy = _mistaken(table) + (_by_property(table, column) or keep)
+    remedy = _mistaken(table) + (by_property(table, column) or keep)
     return SoukError(f"ids in {table.source.path} that stand in one row each, for {target}", received, remedy)
 
 

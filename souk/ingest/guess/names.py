@@ -47,7 +47,7 @@ NAMES: dict[str, tuple[str, ...]] = {
                 "usuarioid", "usuario", "idcliente", "cliente", "idutilisateur", "utilisateur", "idclient",
                 "idutente", "utente", "idutilizador", "utilizador", "kunnr", "debitor", "debitornr", "loginid",
                 "login", "besucherid", "besucher", "idvisiteur", "visiteur", "idvisitante", "visitante",
-                "idvisitatore", "visitatore"),
+                "idvisitatore", "visitatore", "username"),
     "item_id": ("itemid", "item", "iid", "aid", "productid", "product", "articleid", "article", "movieid",
                 "stockcode", "sku", "asin", "parentasin", "trackid", "bookid", "goodsid", "contentid", "songid",
                 "videoid", "listingid", "courseid", "hotelid", "propertyid", "showid", "concertid", "performanceid",
@@ -265,7 +265,7 @@ def kind_of(text: str) -> EventType | None:
 def names_rating(name: str) -> bool:
     """Whether a column, its words with `_` between, goes by a verdict on an item, as `book_rating`."""
     words = {*name.split("_")}
-    return bool(words & RATED) and words <= RATED | {*OBJECTS, *NAMES["item_id"], "user", "review", "star"}
+    return bool(words & RATED) and words <= RATED | {*OBJECTS, *NAMES["item_id"], "user", "my", "review", "star"}
 
 
 def unpacked(name: str) -> str:

@@ -12,6 +12,7 @@ from souk.ingest.guess.nested import flatten, has_objects
 from souk.ingest.profile import DATE, MANY, UNITS, Column
 
 MONTH_DAY, FEWEST_DAYS = r"^(0?[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", 12
+SAID, MOST = r"[A-Z][a-z]{2,8} [0-9]{1,2}, [0-9]{4}", 0.5  # a day among words, and the share of values with one
 SINCE, UNTIL = 725_846_400_000, 2_208_988_800_000  # UTC epoch milliseconds: 1993 to 2039
 # Words of what tells an order.
 ORDER = {"number", "no", "nr", "seq", "sequence", "step", "index", "since", "ago", "day", "week", "month"}
@@ -47,6 +48,13 @@ def no_time(path: str, free: Sequence[Column], named: Column | None) -> SoukErro
         remedy += " Nothing tells whether the day or the month is first: the first rows are of few days."
     if dated and not mixed and _without_year(dated):
         remedy += " A month and a day alone, as they seem to be, need the year before them, as 20240531."
+    if (named is None and not mixed) and (worded := next((c for c in free if c.like(SAID) >= MOST), None)):
+        received = f"{worded.name} with days among words, such as {worded.texts[0].as_py()[:40]}"
+        part = f"log['{worded.name}'].str.extract('({SAID})')[0]"
+        remedy += f" With pandas, log['timestamp'] = pandas.to_datetime({part}); drop the rows that then have none."
+        return SoukError(f"the time of an event in {path}", received, remedy)
+    if named is not None and named.numeric and not _without_year(named):
+        remedy += " Steps or days that are counted: docs/data.md, A log without times, says how to write times of them."
     if not dated and not mixed:
         counts = [column.name for column in free if column.numeric and ORDER & {*column.snake.split("_")}]
         told = f" {' and '.join(counts)} may tell their order:" if counts else " Where only their order is known:"

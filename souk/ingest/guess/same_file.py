@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+import pandas as pd
 import pyarrow as pa
 
 from souk.errors import SoukError
 from souk.ingest import cells
 from souk.ingest.guess.columns import Table
 from souk.ingest.guess.fit import one_each
-from souk.ingest.profile import Column
+from souk.ingest.profile import MANY, Column
+
+MOST = 0.5  # of the rows, that one value may have which tells of items
+SEVERAL = 1  # further rows of an item with its commonest value, on the mean: fewer agree by chance
 
 
 def same_file(events: str, items: str | None) -> bool:
@@ -31,7 +35,7 @@ def items_of(events: Table) -> Table:
     item, _ = events.mapped["item_id"]
     ids = cells.parse_text(item.values)[0]
     first = pa.array(~ids.to_pandas().duplicated() & ids.to_pandas().notna())
-    told = [c for c in events.free if not c.nested and one_each(ids, c.values, again=True)]
+    told = [c for c in events.free if not c.nested and (one_each(ids, c.values, again=True) or _mostly(ids, c.values))]
     if not told:
         raise SoukError(
             f"columns of {events.source.path} that have one value for each {item.name}",
@@ -46,6 +50,18 @@ def items_of(events: Table) -> Table:
     table.notes = {key: why for key, why in events.notes.items() if key == "decimal"}
     table.notes["repeated_ids"] = "the first row of an item says what it is: what changes is of the oldest"
     return table
+
+
+def _mostly(ids: pa.Array, values: pa.Array) -> bool:
+    """Whether nearly all rows have the commonest value of their item, where no value is that of most rows: a
+    description that is misspelt now and then, or is a remark of the warehouse."""
+    rows = pd.DataFrame({"id": cells.parse_text(ids)[0].to_pandas(), "value": cells.parse_text(values)[0].to_pandas()})
+    rows = rows.dropna()
+    rows = rows[rows["id"].duplicated(keep=False)]
+    if not len(rows) or rows["value"].value_counts(normalize=True).iloc[0] > MOST:
+        return False
+    own = rows.groupby("id")["value"].value_counts().groupby("id").max()
+    return bool(own.sum() >= MANY * len(rows) and own.sum() - len(own) >= SEVERAL * len(own))
 
 
 def leave_to_items(tables: Mapping[str, Table]) -> None:

@@ -20,7 +20,7 @@ def several(column: Column) -> bool:
         return False
     if column.like(OBJECTS) >= MANY:
         return True
-    for separator in (" ", "|", ","):
+    for separator in (" ", "|", ",", ";"):
         parts = pc.split_pattern(pc.utf8_trim(column.texts, "[]"), separator)
         entries = pc.utf8_trim_whitespace(pc.list_flatten(parts))
         entries = entries.filter(pc.not_equal(entries, ""))

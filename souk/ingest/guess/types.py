@@ -15,7 +15,7 @@ from souk.ingest.guess.order_status import tells_orders, without_lost
 from souk.ingest.guess.phrases import act_of
 from souk.ingest.guess.spoken import MOST, OTHERS, act_in, spoken
 from souk.ingest.guess.stars import unrated
-from souk.ingest.guess.whole import act_of_all, told_alone
+from souk.ingest.guess.whole import act_of_all, of_another_act, told_alone
 from souk.ingest.profile import MANY, Column
 from souk.schema import EventType
 
@@ -84,7 +84,9 @@ def _map_one_type(table: Table, status: Column | None = None) -> None:
     taken_back = _taken_back(table) if every == "purchase" else None
     if taken_back is None:
         table.constants["event_type"] = every, why + perhaps
-        if not status and not perhaps and (told := told_alone(EventType(every), why)):
+        if other := of_another_act(table, EventType(every)):
+            table.notes["event_type"] = other
+        elif not status and not perhaps and (told := told_alone(EventType(every), why)):
             table.notes["event_type"] = told
         return
     quantity, told = taken_back
