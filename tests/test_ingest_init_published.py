@@ -186,3 +186,33 @@ def test_the_time_since_a_visit_began_is_asked_for(tmp_path: Path) -> None:
     log = [{key: value for key, value in row.items() if key != "timestamp"} for row in rows(**more)]
     text, _ = init(tmp_path, write(log, tmp_path / "e.csv"))
     assert "IS timeframe THE TIME SINCE A VISIT OR A DAY BEGAN?" in text
+
+
+def test_who_did_something_with_an_item_and_how_often_is_of_later(tmp_path: Path) -> None:
+    """`comment_cnt` and `collect_user_num` were learned from."""
+    counts = ("members", "comment_cnt", "reply_comment_user_num", "collect_cnt", "follow_user_num", "report_user_num")
+    kept = ("page_cnt", "max_user_num", "episode_num")
+    goods = [{"item_id": n, **dict.fromkeys(counts + kept, n * 31 % 57)} for n in range(61)]
+    text, config = init(tmp_path, write(rows(), tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))
+    assert {*config.columns.items} == {*kept}
+    assert all(f"left out: {name} (IT TELLS EVENTS OF LATER" in text for name in counts)
+
+
+def test_a_workbook_is_told_how_its_sheets_become_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "two years.xlsx"
+    path.write_bytes(b"PK\x03\x04\0\0")
+    code = re.search(r'python -c "(.*)" \(needs', refused(str(path)))
+    assert code is not None
+    sheets = {"2009": pd.DataFrame(rows(30)), "2010": pd.DataFrame(rows(30))}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pd, "read_excel", lambda name, sheet_name: sheets if name == str(path) else None)
+    exec(code[1], {})
+    assert len(pd.read_csv("two years.csv")) == 60
+
+
+def test_how_long_in_no_unit_is_asked_for(tmp_path: Path) -> None:
+    """`playtime_forever` was left out as no context of a request."""
+    more = {"playtime_forever": lambda n: n * 37 % 4001, "playtime_2weeks": lambda n: 0}
+    text, _ = init(tmp_path, write(rows(**more), tmp_path / "games.csv"))
+    assert "left out: playtime_forever (HOW LONG, IN A UNIT THAT YOU KNOW? Map it to value, and give satisfied" in text
+    assert "left out: playtime_2weeks (no context of a request" in text

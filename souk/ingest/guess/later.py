@@ -48,11 +48,15 @@ COUNTED = {"left", "remaining", "remainder", "stock", "inventory", "sold", "sale
 VOTED = {"daysonmarket", "daysonline", "dayslisted", "daysonsite", "timeonmarket", "timeonsite", "daystosell",
          "tageonline", "standzeit", "useful", "funny", "cool", "helpful", "fans", "rank", "salesrank", "bestsellerrank",
          "bestsellersrank", "elo", "eloscore", "elorating", "trustscore", "trendingscore", "ctr", "cvr",
+         "members", "scoredby", "ratedby", "votedby", "watching", "plantowatch", "wanttoread", "currentlyreading",
          "conversionrate"}  # whole names alone: an area may be useful  # fmt: skip
 OPINIONS = {"rating", "ratings", "stars", "score", "scores", "vote", "positive"}
 VERDICT = r"(?i)\b(positive|negative)$"
 SUMMED = {"average", "avg", "mean", "count", "counts", "number", "num", "n", "total", "sum", "ratio"}  # of opinions
 COUNTS = {"cnt", "count", "counts", "num", "times"}  # of an act beside it, or of whatever
+PEOPLE, LIMITS = {"user", "users"}, {"max", "min", "licence", "license", "allowed"}  # who did it, or may
+SAID = {"comment", "comments", "reply", "replies", "follow", "follows", "collect", "collects", "forward", "forwards",
+        "repost", "reposts", "retweet", "retweets"}  # acts that are none of the contract's  # fmt: skip
 MEANS, RATES = {"average", "avg", "mean", "median"}, {"rate", "ratio", "share", "pct", "percent"}  # of acts
 MOST_STARS = 10  # with fractions up to it opinions are a mean of many; whole stars are a hotel's by right
 CHANGED = {"updated", "update", "modified", "changed", "edited", "aktualisiert", "aktualisierung", "geaendert",
@@ -214,7 +218,8 @@ def _counts_acts(words: Sequence[str]) -> bool:
     `book_number` has no act."""
     acts = [word for word in words if word not in NAMES["item_id"] and act_of(word)]
     done = len(words) > 1 and words[0] in acts and words[-1].endswith("s") and words[-1] in OBJECTS  # installed_apps
-    return done or (bool(COUNTS & {*words}) and (len(words) == 1 or bool(acts)))
+    people = bool(PEOPLE & {*words}) and bool({*words} - PEOPLE - COUNTS) and LIMITS.isdisjoint(words)
+    return done or (bool(COUNTS & {*words}) and (len(words) == 1 or bool(acts) or people or bool(SAID & {*words})))
 
 
 def _averages_acts(column: Column) -> bool:
