@@ -216,3 +216,12 @@ def test_how_long_in_no_unit_is_asked_for(tmp_path: Path) -> None:
     text, _ = init(tmp_path, write(rows(**more), tmp_path / "games.csv"))
     assert "left out: playtime_forever (HOW LONG, IN A UNIT THAT YOU KNOW? Map it to value, and give satisfied" in text
     assert "left out: playtime_2weeks (no context of a request" in text
+
+
+def test_times_that_may_stand_in_lists_of_objects_are_looked_for_there(tmp_path: Path) -> None:
+    """`items_count` was the item, and of the list nothing was said."""
+    games = [
+        {"user_id": f"u{n}", "items_count": n % 9, "items": [{"item_id": n % 61, "posted": "x"}]} for n in range(90)
+    ]
+    told = refused(write(games, tmp_path / "games.jsonl"))
+    assert "items has a list of objects in each row: write a line for each of these" in told

@@ -9,6 +9,7 @@ from souk.ingest import cells
 from souk.ingest.day_orders import FORM
 from souk.ingest.guess.fit import forms_of_times
 from souk.ingest.guess.nested import flatten, has_objects
+from souk.ingest.guess.several import told_several
 from souk.ingest.profile import DATE, MANY, UNITS, Column
 
 MONTH_DAY, FEWEST_DAYS = r"^(0?[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", 12
@@ -55,6 +56,8 @@ def no_time(path: str, free: Sequence[Column], named: Column | None) -> SoukErro
         return SoukError(f"the time of an event in {path}", received, remedy)
     if named is not None and named.numeric and not _without_year(named):
         remedy += " Steps or days that are counted: docs/data.md, A log without times, says how to write times of them."
+    if not dated and not mixed and (many := told_several(free)):
+        return SoukError(f"the time of an event in {path}", received, f"{many.strip()} {remedy}")
     if not dated and not mixed:
         counts = [column.name for column in free if column.numeric and ORDER & {*column.snake.split("_")}]
         told = f" {' and '.join(counts)} may tell their order:" if counts else " Where only their order is known:"
