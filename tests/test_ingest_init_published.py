@@ -35,9 +35,12 @@ def refused(*paths: str | None, headers: dict[str, list[str]] | None = None) -> 
     return str(error.value)
 
 
-def test_the_id_that_the_file_of_items_names_is_the_item_beside_those_of_its_variants(tmp_path: Path) -> None:
+@pytest.mark.parametrize("varied", [30, 2])  # of the 61 items, those with a variant
+def test_the_id_that_the_file_of_items_names_is_the_item_beside_those_of_its_variants(
+    tmp_path: Path, varied: int
+) -> None:
     """`asin` was taken, and a fourth of the events was of items without a row."""
-    log = renamed(rows(asin=lambda n: f"B{7 * n % 61}{'-2' * (7 * n % 61 < 30 and n % 2)}"), item_id="parent_asin")
+    log = renamed(rows(asin=lambda n: f"B{7 * n % 61}{'-2' * (7 * n % 61 < varied and n % 2)}"), item_id="parent_asin")
     log = [row | {"parent_asin": f"B{row['parent_asin']}"} for row in log]
     goods = [{"parent_asin": f"B{n}", "title": f"the lamp {n}"} for n in range(61)]
     _, config = init(tmp_path, write(log, tmp_path / "e.csv"), write(goods, tmp_path / "i.csv"))

@@ -107,10 +107,11 @@ def map_ids(target: str, events: Table, other: Table | None, goods: Table | None
 def _by_their_name(events: Table, named: Column | None, theirs: Column | None) -> Column | None:
     """The column of events that goes by the file's own name for its ids and has them in nearly all rows, where the one
     that names tell has others, too, as those of sizes and colours beside that of the product; else that one."""
-    if named is None or theirs is None or named.plain == theirs.plain or shared(named, theirs) >= MANY:
+    if named is None or theirs is None or named.plain == theirs.plain:
         return named
-    alike = (column for column in events.free if column.plain == theirs.plain and not column.nested)
-    return next((column for column in alike if column.filled >= MANY <= shared(column, theirs)), named)
+    least = max(MANY, shared(named, theirs))
+    alike = (c for c in events.free if c.plain == theirs.plain and not c.nested and c.filled >= MANY)
+    return next((column for column in alike if shared(column, theirs) > least), named)
 
 
 def _of_most_rows(shares: Sequence[tuple[float, Column, Column]]) -> tuple[float, Column | None, Column | None]:
