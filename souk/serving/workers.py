@@ -228,7 +228,7 @@ class Workers:
 
 def _short(folder: str) -> str | None:
     """Where a path is too long for a socket, the root's own folder for what is temporary; None leaves the choice."""
-    return None if len(os.fsencode(folder)) < SHORT else "/tmp"
+    return None if len(os.fsencode(folder)) < SHORT else "/tmp"  # nosec B108 - of a random name in it
 
 
 @contextmanager
