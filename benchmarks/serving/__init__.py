@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.process import await_workers, memory, pin, running, spent, tree, user_ids
+from benchmarks.serving.process import await_workers, memory, pin, running, spent, user_ids, with_workers
 from benchmarks.setting import Setting
 
 RATES, SECONDS, K = (100.0, 200.0, 400.0), 20.0, 20
@@ -82,13 +82,13 @@ def loaded(
         ports, processes = zip(*(stack.enter_context(running(command, model)) for _ in range(servers)), strict=True)
         for port in ports:
             await_workers(port)
-        trees = [tree(process.pid) for process in processes]
-        own = [process for those in trees for process in those]
+        own = [process.pid for process in processes]
+        if "--workers" in command:
+            own = [worker for process in own for worker in with_workers(process)]
         rows = [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
         if servers > 1:
-            for place, those in enumerate(trees):
-                for process in those:
-                    pin(process, place)
+            for place, process in enumerate(own):
+                pin(process, place)
             apart = [under_load(model, ports, own, bodies, rate, seconds) for rate in rates]
             rows += [{**row, "server": f"{row['server']}, a core each"} for row in apart]
         return rows

@@ -142,10 +142,9 @@ def await_workers(port: int, patience: float = PATIENCE) -> None:
     raise RuntimeError(f"the workers at port {port} were not ready within {patience:.0f} s")
 
 
-def tree(pid: int) -> list[int]:
-    """A process and those that it started, and so on."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
-    return [pid, *(one for child in children for one in tree(int(child)))]
+def with_workers(pid: int) -> list[int]:
+    """A process and those that its main thread started. Not TensorFlow's, which a server starts beside it."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split())]
 
 
 def pin(pid: int, place: int) -> None:
