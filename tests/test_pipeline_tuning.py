@@ -72,32 +72,33 @@ def test_a_failed_trial_is_told_the_rest_go_on_and_it_alone_is_tried_again(small
     assert config.train_two_tower.temperature > 1.0
 
 
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("tuned")
+    copy = real_copy(folder)
+    market = write_marketplace(folder / "data", users=40, new_users=4)
+    changes = {
+        "build_features": {"history_length": 8, "text_buckets": 32, "numeric_buckets": 4},
+        "train_two_tower": {"dim": 4, "layers": 0, "heads": 1, "epochs": 1, "batch_rows": 64, "negatives": 8},
+        "train_ranker": {
+            "candidates": 10,
+            "straight_epochs": 1,
+            "epochs": 0,
+            "hidden": [4],
+            "experts": 1,
+            "batch_rows": 4096,
+        },
+    }
+    market.config.write_text("# by hand\n" + yaml.safe_dump(CONFIG | changes), encoding="utf-8")
+    done = copy.souk("tune", "--config", str(market.config), "--workspace", str(folder / "ws"), "--trials", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 class TestReal:
     """Two trials of real towers and rankers on a small marketplace."""
-
-    @pytest.fixture(scope="class")
-    def tuned(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-        folder = tmp_path_factory.mktemp("tuned")
-        copy = real_copy(folder)
-        market = write_marketplace(folder / "data", users=40, new_users=4)
-        changes = {
-            "build_features": {"history_length": 8, "text_buckets": 32, "numeric_buckets": 4},
-            "train_two_tower": {"dim": 4, "layers": 0, "heads": 1, "epochs": 1, "batch_rows": 64, "negatives": 8},
-            "train_ranker": {
-                "candidates": 10,
-                "straight_epochs": 1,
-                "epochs": 0,
-                "hidden": [4],
-                "experts": 1,
-                "batch_rows": 4096,
-            },
-        }
-        market.config.write_text("# by hand\n" + yaml.safe_dump(CONFIG | changes), encoding="utf-8")
-        done = copy.souk("tune", "--config", str(market.config), "--workspace", str(folder / "ws"), "--trials", "2")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return folder, done.stdout
 
     def trials(self, folder: Path):
         files = [path for path in (folder / "ws" / "runs").rglob("result") if path.is_file()]

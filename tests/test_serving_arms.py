@@ -1,6 +1,5 @@
 """Experiments in the server: who is answered how, and what a new file or release does to that."""
 
-import json
 import shutil
 import threading
 from dataclasses import replace
@@ -158,10 +157,6 @@ def test_a_file_that_is_no_good_is_refused_once_and_the_experiments_before_go_on
 def test_another_release_takes_the_experiments_over_and_one_that_they_do_not_fit_lets_them_rest(workspace, caplog):
     arms = arms_of(workspace, TEXT)
     user = of(mixed="wide")
-
-    def fewer(folder):
-        settings = json.loads((folder / "bundle.json").read_text())
-        (folder / "bundle.json").write_text(json.dumps({**settings, "objectives": {"satisfied": 1.0}}))
 
     beside(workspace, "shop-4")
     point(workspace, "shop-4")

@@ -212,7 +212,7 @@ def _text(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_floating(array.type):
-        values = array.to_numpy(zero_copy_only=False)
+        values = array.to_numpy(zero_copy_only=False).astype(np.float64)  # EXACT is beyond half floats
         whole = pa.array((np.abs(values) < EXACT) & (np.nan_to_num(values) % 1 == 0))
         array = pc.if_else(pc.is_nan(array), None, array)
         integers = pc.if_else(whole, array, None).cast(pa.int64(), safe=False)
