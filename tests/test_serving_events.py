@@ -17,7 +17,6 @@ from souk.serving.events.states import event_of
 from souk.serving.server import end
 from souk.state import Event, UserState, kept_events, state_of
 from souk.store.feast_store import FeastStore
-from souk.store.interface import Locked
 from souk.store.publish import publish
 from tests.events_fixtures import Shop, Store, row
 from tests.serving_fixtures import NOW, SPEC
@@ -105,18 +104,6 @@ def test_a_store_that_is_away_gets_everything_when_it_is_back(shop):
     assert shop.is_of(row(1), row(2))
 
 
-def test_what_was_answered_for_and_not_applied_is_applied_by_the_next_start(shop):
-    shop.store.away = True
-    shop.send(row(1), row(2))
-    shop.live.close()
-    shop.store.away = False
-    shop.start()
-    assert shop.is_of(row(1), row(2)) and not shop.live.behind
-    places = dict(shop.live.places)
-    shop.live.close()
-    assert places == {"next": 2} and shop.start().places == {}, "and not again by the one after it"
-
-
 def test_an_event_that_a_state_cannot_take_is_kept_and_stops_no_other(shop):
     spoiled = UserState("ann", 1, (Event("i", "click", NOW, event_id=None),), {NOW // DAY_MS: 1})
     shop.store.write([spoiled], NOW)  # who else wrote there: ids that cannot be compared
@@ -193,41 +180,6 @@ def test_while_the_log_is_taken_again_calls_wait_for_a_few_users_or_rows_alone(s
         monkeypatch.setattr(shop.writer, "grouped", lambda part: rows.append(len(part)) or grouped(part))
     shop.until(lambda: not shop.live.behind)
     assert (max(users), max(rows)) == (FEW, 7)
-
-
-def test_a_start_without_the_store_serves_and_catches_up(shop):
-    shop.store.away = True
-    shop.send(row(1))
-    shop.live.close()
-    shop.start()
-    assert shop.live.behind == 1
-    shop.store.away = False
-    shop.until(lambda: not shop.live.behind)
-    assert shop.is_of(row(1))
-
-
-def test_a_start_waits_for_the_lock_of_who_was_killed_and_not_for_one_that_goes_on(shop, monkeypatch):
-    shop.store.away = True
-    shop.send(row(1))
-    shop.live.close()
-    shop.store.away = False
-    update, held = shop.store.update, [1] * 1000
-
-    def held_up(*args):
-        if held:
-            held.pop()
-            raise Locked("to change states alone", "another did")
-        update(*args)
-
-    monkeypatch.setattr(shop.store, "update", held_up)
-    monkeypatch.setattr(live_events, "LOCKED_SECONDS", 0.0)
-    shop.start()
-    assert shop.live.behind == 1
-    shop.live.close()
-    monkeypatch.setattr(live_events, "LOCKED_SECONDS", 60.0)
-    held[:] = [1] * 3
-    shop.start()
-    assert shop.live.behind == 0 and shop.is_of(row(1))
 
 
 def test_states_that_are_published_anew_get_what_came_since(shop):
