@@ -60,7 +60,7 @@ def test_every_command_it_names_is_tested_here_or_with_the_pipeline() -> None:
 
 def test_commands_on_own_data_stay_out_of_the_workspace_that_make_run_fills() -> None:
     commands = re.findall(r"`souk ((?:check|run|serve|tune|recommend|explain) [^`]*)`", README)
-    assert len(commands) == 6
+    assert len(commands) == 7
     assert [command for command in commands if "--workspace .souk-my" not in command] == []
 
 
