@@ -2,6 +2,7 @@
 
 import threading
 
+from souk.serving.events import live as live_events
 from souk.serving.events.backlog import StateWriter
 from souk.serving.events.live import LiveEvents
 from souk.serving.events.log import EventLog
@@ -83,3 +84,12 @@ class Shop:
         """Waits for the thread; a failure is the test's time limit."""
         while not condition():
             threading.Event().wait(0.01)
+
+
+def opened(tmp_path, monkeypatch):
+    """A shop that is started, and asks a store that was away again at once; for `pytest.fixture`."""
+    monkeypatch.setattr(live_events, "REST_SECONDS", 0.05)
+    made = Shop(tmp_path / "shop" / "events")
+    made.start()
+    yield made
+    made.live.close()

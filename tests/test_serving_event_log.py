@@ -5,21 +5,13 @@ import stat
 
 import pytest
 
-from souk.serving.events import live as live_events
 from souk.serving.events.live import Taken
 from souk.serving.events.log import HOUR_MS, EventLog, read
-from tests.events_fixtures import Shop, row
+from tests.events_fixtures import opened, row
 from tests.full_disk import largest_file
 from tests.serving_fixtures import NOW
 
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_events, "REST_SECONDS", 0.05)
-    made = Shop(tmp_path / "shop" / "events")
-    made.start()
-    yield made
-    made.live.close()
+shop = pytest.fixture(opened)
 
 
 def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(shop):

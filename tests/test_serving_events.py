@@ -18,20 +18,14 @@ from souk.serving.server import end
 from souk.state import Event, UserState, kept_events, state_of
 from souk.store.feast_store import FeastStore
 from souk.store.publish import publish
-from tests.events_fixtures import Shop, Store, row
+from tests.events_fixtures import Store, opened, row
 from tests.serving_fixtures import NOW, SPEC
 from tests.store_fixtures import user_states
 
 USERS = [f"of both {number}" for number in range(8)]
 
 
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_events, "REST_SECONDS", 0.05)
-    made = Shop(tmp_path / "shop" / "events")
-    made.start()
-    yield made
-    made.live.close()
+shop = pytest.fixture(opened)
 
 
 def test_an_event_is_on_the_disk_and_in_the_state_when_it_is_answered_for(shop):

@@ -4,16 +4,9 @@ import pytest
 
 from souk.serving.events import live as live_events
 from souk.store.interface import Locked
-from tests.events_fixtures import Shop, row
+from tests.events_fixtures import opened, row
 
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_events, "REST_SECONDS", 0.05)
-    made = Shop(tmp_path / "shop" / "events")
-    made.start()
-    yield made
-    made.live.close()
+shop = pytest.fixture(opened)
 
 
 def test_what_was_answered_for_and_not_applied_is_applied_by_the_next_start(shop):
