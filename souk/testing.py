@@ -11,7 +11,7 @@ The catalogue has 40 items, `i0` to `i39`, a number `price`, and a word `categor
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,17 @@ def example_queries() -> list[Query]:
         Query("ann", NOW, history, {}, {}, None),
         Query("nobody", NOW, (), {}, {}, vector),
         Query("nobody", NOW, (), {}, {}, None),
+        Query("bob", NOW, (*history[5:], *history[:2]), {"region": "south"}, {"device": "desktop"}, -vector),
     ]
 
 
 def example_features(count: int) -> dict[str, np.ndarray]:
     """The raw features of `count` requests by those who may ask, made as a server makes them."""
-    asked = [query for query, _ in zip(itertools.cycle(example_queries()), range(count), strict=False)]
+    return features_of([query for query, _ in zip(itertools.cycle(example_queries()), range(count), strict=False)])
+
+
+def features_of(asked: Sequence[Query]) -> dict[str, np.ndarray]:
+    """The raw features of these requests, made as a server makes them."""
     states = [UserState(q.user_id, len(q.history), q.history, profile=q.profile) for q in asked]
     each = zip(states, asked, strict=True)
     return query_inputs([features_at(state, q.time, SPEC, q.context) for state, q in each], SPEC)
@@ -114,6 +119,13 @@ class RetrieverContract(_Contract):
         for retriever in (one, other):
             again = np.asarray(retriever.retrieve(query, items, 9))
             assert np.array_equal(first, again), f"{first.tolist()} became {again.tolist()}"
+
+    def test_who_asked_before_changes_no_answer(self) -> None:
+        items, queries, used = example_items(), example_queries(), self.made()
+        for query in [*queries, *queries, *reversed(queries)]:
+            alone = np.asarray(self.made().retrieve(query, items, 9))
+            found = np.asarray(used.retrieve(query, items, 9))
+            assert np.array_equal(found, alone), f"{query.user_id} has {found.tolist()}, and alone {alone.tolist()}"
 
     def test_it_goes_on_when_items_come(self) -> None:
         retriever, more = self.made(), example_items(SIZE + 10)
@@ -154,6 +166,27 @@ class RankerContract(_Contract):
         for name, values in together.items():
             close = np.allclose(values, turned[name][::-1], atol=1e-4)
             assert close, f"{name} of a candidate depends on where it stands among the others"
+
+    def test_a_user_has_the_same_in_whatever_company(self) -> None:
+        ranker, items, queries = self.made(), example_items(), example_queries()
+        width, places = len(PAIR_FEATURES), np.arange(SIZE)
+        pairs = [np.random.default_rng(n).random((SIZE, width), np.float32) for n in range(len(queries))]
+
+        def asked(users: Sequence[int], named: Sequence[int]) -> dict[str, np.ndarray]:
+            """Of the requests of `users`, with candidates for those in `named`, which come in the same order."""
+            features = features_of([queries[user] for user in users])
+            request = np.repeat([users.index(user) for user in named], SIZE).astype(np.int64)
+            pair = np.concatenate([pairs[user] for user in named])
+            positions = np.tile(places, len(named))
+            return as_heads(ranker.probabilities(features, items, positions, request, pair), len(positions))
+
+        alone = [asked([user], [user]) for user in range(len(queries))]
+        forward = list(range(len(queries)))
+        for users, named in ((forward, forward), (forward[::-1], forward[::-1]), (forward, forward[1:])):
+            for name, values in asked(users, named).items():
+                for user, part in zip(named, np.split(values, len(named)), strict=True):
+                    told = f"{name} of {queries[user].user_id}'s candidates depends on who else asks"
+                    assert np.allclose(part, alone[user][name], atol=1e-4), told
 
     def test_the_same_question_has_the_same_answer(self) -> None:
         items, positions, request = example_items(), np.arange(9), np.zeros(9, np.int64)

@@ -164,6 +164,27 @@ def test_more_items_were_replaced_than_are_spared_for():
     np.testing.assert_array_equal(index.search(vectors[:1], 7, [[500, 502]])[0][0], [501, *range(503, 509)])
 
 
+def test_the_replaced_are_searched_by_one_product_for_all_queries(monkeypatch):
+    """Where each query copied their vectors, 100,000 of them took tens of milliseconds."""
+    searched = []
+
+    class Counted(ExactIndex):
+        def search(self, queries, *given, **named):
+            searched.append((len(self), len(queries)))
+            return super().search(queries, *given, **named)
+
+    vectors, available = catalogue(300)
+    base = ExactIndex(vectors[:250], available[:250])
+    monkeypatch.setattr("souk.index.delta.ExactIndex", Counted)
+    index = DeltaIndex(base, vectors, available, np.arange(150, 300))
+    allowed = [np.random.default_rng(row).random(300) < 0.6 for row in range(5)]
+    positions, scores = index.search(vectors[:5], 9, [[row] for row in range(5)], allowed=allowed)
+    assert searched == [(150, 5)]
+    expected = ExactIndex(vectors, available).search(vectors[:5], 9, [[row] for row in range(5)], allowed=allowed)
+    np.testing.assert_array_equal(positions, expected[0])
+    np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
 def test_a_walk_finds_what_is_near_at_any_selectivity():
     """The graph itself, on more items than it looks at."""
     vectors, _ = catalogue(3000)

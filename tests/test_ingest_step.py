@@ -110,7 +110,9 @@ def test_tables_are_sorted_complete_and_counted(shop: Shop) -> None:
         assert shop.table(f"quarantine/{name}").num_rows == (name == "events")
 
 
-def test_the_bounds_that_change_or_refuse_something_are_in_the_manifest(shop: Shop) -> None:
+def test_the_bounds_that_change_or_refuse_something_are_in_the_manifest(
+    shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
     shop.config += "ingest: {outliers: {columns: {price: clip}}}\n"
     goods = [{"item_id": f"i{n}", "price": n % 9 if n else 1e9, "colour": "red"} for n in range(100)]
     (shop.folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in goods))
@@ -119,6 +121,8 @@ def test_the_bounds_that_change_or_refuse_something_are_in_the_manifest(shop: Sh
     low, high, action = bounds["items"]["price"]
     assert bounds["events"] == bounds["users"] == {} and action == "clip" and low < 0
     assert max(shop.table("tables/items")["price"].to_pylist()) == high < 1e9
+    told = "items.price: 1 outliers beyond .* clipped; requests that filter by it go by the bound"
+    assert re.search(told, capfd.readouterr().out)
 
 
 def test_the_event_log_of_a_server_is_read_beside_the_file(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:

@@ -187,7 +187,8 @@ def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
     waiting = Waiting(most=2)
     waiting.add({"item_id": f"new-{n}", "available_until": NOW} for n in range(5))
     replayed = Replayed(taken=6, older=1, unknown=2, refused=3, torn=4, damaged=5)
-    live = SimpleNamespace(replayed=replayed, waiting=waiting)
+    current = SimpleNamespace(retrieval=SimpleNamespace(beside=9))
+    live = SimpleNamespace(replayed=replayed, waiting=waiting, current=current)
     items = ItemLogMetrics(SimpleNamespace(now=SimpleNamespace(live=live), items_behind=7.5))
     found = told(CacheMetrics({"users": Kept("ab")}), BesideMetrics(beside), items)
     assert found['souk_cache_reads_total{cache="users",outcome="hit"}'] == 3
@@ -197,4 +198,4 @@ def test_caches_tensorflow_and_the_log_of_items_are_told_as_they_are():
     states = ("taken", "older", "unknown", "refused", "torn", "damaged")
     assert [found[f'souk_item_log_rows{{state="{state}"}}'] for state in states] == [6, 1, 2, 3, 4, 5]
     assert [found[f'souk_waiting_sales{{state="{state}"}}'] for state in ("kept", "given_up")] == [2, 3]
-    assert found["souk_item_log_behind_seconds"] == 7.5
+    assert found["souk_item_log_behind_seconds"] == 7.5 and found["souk_items_beside_index"] == 9

@@ -224,6 +224,11 @@ def test_an_act_ends_the_fatigue_and_a_session_may_hide(recommender):
     assert tired(with_all(state, [click("g2-00", NOW - 5)], TIRING)[0], NOW, TIRING) == []
     request = Request("", 50, NOW, events=(hide("g2-01", NOW - 9),), state=UserState(""))
     assert "g2-01" not in [item.item_id for item in recommender.recommend([request])[0].items]
+    ahead = replace(request, events=(hide("g2-01", NOW + 3000), click("g2-02", NOW + 3000)))
+    slate = recommender.recommend([ahead])[0]
+    assert "g2-01" not in [item.item_id for item in slate.items] and "future_events" in slate.degraded  # of the click
+    alone = recommender.recommend([replace(request, events=(hide("g2-01", NOW + 3000),))])[0]
+    assert "g2-01" not in [item.item_id for item in alone.items] and "future_events" not in alone.degraded
 
 
 def test_states_published_before_there_were_hides_are_read_and_written(tmp_path, monkeypatch):

@@ -50,17 +50,19 @@ class DeltaIndex(Index):
         below = [[p for p in e if p < size] for e in exclude] if exclude is not None else None
         inside = [None if mask is None else mask[:size] for mask in allowed] if allowed is not None else None
         old, old_scores = self.base.search(queries, k + spare, below, available_only, timeout, inside)
+        masks = [self.mask(row, exclude, available_only, allowed) for row in range(len(queries))]
+        own = [mask[self.replaced] for mask in masks]
+        new, new_scores = self._own.search(queries, min(k, len(self.replaced)), available_only=False, allowed=own)
         positions, scores = padded(len(queries), k)
         for row, query in enumerate(np.asarray(queries, np.float32)):
-            mask = self.mask(row, exclude, available_only, allowed)
             kept = (old[row] >= 0) & ~self._stale[old[row]]
             if kept.sum() < k and (old[row] >= 0).all():  # more of them were replaced than was spared for
-                places, values = self._exact.search(query[None], k, available_only=False, allowed=[mask])
+                places, values = self._exact.search(query[None], k, available_only=False, allowed=[masks[row]])
                 positions[row], scores[row] = places[0], values[0]
                 continue
-            new, new_values = self._own.best(query, k, mask[self.replaced])
-            places = np.concatenate([old[row][kept], self.replaced[new]])
-            values = np.concatenate([old_scores[row][kept], new_values])
+            found = new[row] >= 0
+            places = np.concatenate([old[row][kept], self.replaced[new[row][found]]])
+            values = np.concatenate([old_scores[row][kept], new_scores[row][found]])
             best = np.lexsort((places, -values))[:k]
             positions[row, : len(best)], scores[row, : len(best)] = places[best], values[best]
         return positions, scores

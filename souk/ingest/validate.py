@@ -207,7 +207,9 @@ class _Judge:
             if found.outside and found.action != "quarantine":
                 done = "clipped" if found.action == "clip" else "kept"
                 span = f"{found.low:.6g} to {found.high:.6g}"
-                yield f"{self._name}.{found.column}: {found.outside} outliers beyond {span}, {done}"
+                filtered = self._name == "items" and found.action == "clip"
+                told = "; requests that filter by it go by the bound" if filtered else ""
+                yield f"{self._name}.{found.column}: {found.outside} outliers beyond {span}, {done}{told}"
 
 
 def _survey(table: TableSource, rules: Rules) -> Survey:

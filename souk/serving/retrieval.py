@@ -43,6 +43,11 @@ class Retrieval:
         self._built = exact.vectors if built is None else built
         self.asked: deque[np.ndarray] = deque(maxlen=ASKED)  # the last query vectors, for souk.serving.recall_probe
 
+    @property
+    def beside(self) -> int:
+        """How many items came, changed or went since the index was built, and are searched beside it."""
+        return len(self.index.replaced) if isinstance(self.index, DeltaIndex) else 0
+
     def with_items(self, vectors: np.ndarray, available: np.ndarray, replaced: np.ndarray) -> Retrieval:
         """Over a catalogue of which some items were replaced or added since the index was built.
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
+from souk.schema import EventType
 from souk.serving.request import Request
 from souk.serving.seldom import Seldom
 from souk.spec import FeatureSpec
@@ -105,8 +106,9 @@ def forgotten(state: UserState, time: int, spec: FeatureSpec) -> bool:
 
 
 def past_events(request: Request) -> list[Event]:
-    """The request's events before its own time: what is not yet past may not push out what is."""
-    return [event for event in request.events if event.timestamp < request.timestamp]
+    """The request's events before its own time: what is not yet past may not push out what is. A hide is no part of
+    the history and counts whatever its time, as in `souk.withheld`."""
+    return [e for e in request.events if e.timestamp < request.timestamp or e.event_type == EventType.HIDE]
 
 
 def with_profile(state: UserState, request: Request, spec: FeatureSpec) -> UserState:

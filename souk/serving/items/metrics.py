@@ -12,8 +12,8 @@ from souk.serving.releases import Releases
 
 
 class ItemLogMetrics(Collector):
-    """What the log of items gave the release that answers, the purchases in it whose items are still to come, and how
-    far behind the log the answers are."""
+    """What the log of items gave the release that answers, the purchases in it whose items are still to come, how much
+    is searched beside the index, and how far behind the log the answers are."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases
@@ -28,6 +28,9 @@ class ItemLogMetrics(Collector):
         sales.add_metric(["kept"], len(self._releases.now.live.waiting))
         sales.add_metric(["given_up"], self._releases.now.live.waiting.given_up)
         yield sales
+        beside = GaugeMetricFamily("souk_items_beside_index", "Items that changed since the index was built")
+        beside.add_metric([], self._releases.now.live.current.retrieval.beside)
+        yield beside
         behind = GaugeMetricFamily("souk_item_log_behind_seconds", "Seconds since all of it was in the answers")
         behind.add_metric([], self._releases.items_behind)
         yield behind

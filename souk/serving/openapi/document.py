@@ -11,13 +11,14 @@ from souk.serving.openapi.schemas import Schema, of_answers, of_requests, ref
 from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES
 from souk.serving.protocol.token import FREE_PATHS
 from souk.serving.releases import Releases
-from souk.serving.request import MAX_TIMEOUT_MS
+from souk.serving.request import MAX_BODY_EVENTS, MAX_BODY_ITEMS, MAX_TIMEOUT_MS
 from souk.spec import FeatureSpec
 
 ABOUT = (
     "A marketplace recommender. Every well-formed request is answered, or sent away with 429; a request that is wrong "
     f"gets 400 and a text that says what was expected. Bodies have at most {MAX_REQUEST_BYTES} bytes, those of "
-    f"items and events {MAX_BODY_BYTES}. See docs/serving.md."
+    f"items and events {MAX_BODY_BYTES}; all instances of a body have at most {MAX_BODY_EVENTS} events, and slates of "
+    f"{MAX_BODY_ITEMS} items. See docs/serving.md."
 )
 TIMEOUT: Schema = {
     "name": "x-souk-timeout-ms",
