@@ -1,9 +1,6 @@
 """The impression log: nothing is lost unseen."""
 
-import errno
-import fcntl
 import math
-import os
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,8 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from souk.serving.impressions import counts as impression_counts
-from souk.serving.impressions.counts import FORM, Counts, CountsFile, lost
+from souk.serving.impressions.counts import Counts
 from souk.serving.impressions.log import ImpressionLog
 from souk.serving.impressions.records import SCHEMA
 from souk.serving.impressions.sinks import PartFiles, Written
@@ -259,42 +255,3 @@ def test_counts_hold_under_load(folder):
     counts = log.counts
     assert not wrong and counts.answered == 1200 and counts.pending == 0 and conserved(counts)
     assert len({row["request_id"] for row in read(folder)}) == len(read(folder)) == counts.written > 0
-
-
-def test_an_empty_file_of_counts_is_told_once_and_gone(tmp_path, caplog):
-    """As a process leaves it that is killed while it starts, or on a full disk."""
-    for name, text in (("w0", b""), ("w1", b"123"), ("w2", FORM.pack(5, 2, 1, 0))):
-        (tmp_path / f".files.{name}.counts").write_bytes(text)
-    assert [lost(tmp_path, "files", lambda writer, parts: 0) for _ in range(2)] == [2, 0]
-    assert list(tmp_path.iterdir()) == []
-    assert sum("is not known" in record.getMessage() for record in caplog.records) == 2
-
-
-def test_on_a_network_volume_what_is_lost_is_counted(tmp_path, monkeypatch):
-    """It gives an exclusive lock of what is open for writing alone (flock(2), "NFS details")."""
-    lock = fcntl.flock
-
-    def of_network(file, operation):
-        if operation & fcntl.LOCK_EX and fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
-            raise OSError(errno.EBADF, "Bad file descriptor")
-        lock(file, operation)
-
-    monkeypatch.setattr(impression_counts.fcntl, "flock", of_network)
-    (tmp_path / ".files.w0.counts").write_bytes(FORM.pack(5, 2, 1, 0))
-    assert lost(tmp_path, "files", lambda writer, parts: 0) == 2 and not list(tmp_path.iterdir())
-
-
-def test_a_file_of_counts_that_another_start_took_away_before_the_lock_is_made_again(tmp_path, monkeypatch):
-    own, lock, looks = CountsFile(tmp_path / ".files.w0.counts"), impression_counts._lock, []
-
-    def late(file, path):
-        if not looks:
-            looks.append(lost(tmp_path, "files", lambda writer, parts: 0))
-        lock(file, path)
-
-    monkeypatch.setattr(impression_counts, "_lock", late)
-    own.open()
-    own.put(3, 1, 0, 1)
-    assert looks == [0] and FORM.unpack((tmp_path / ".files.w0.counts").read_bytes()) == (3, 1, 0, 1)
-    own.close()
-    assert list(tmp_path.iterdir()) == []

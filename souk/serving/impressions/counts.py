@@ -1,4 +1,4 @@
-"""Counts of a log's answers that outlive the process: what a killed one never wrote is lost, and known."""
+"""Counts of a log's answers that outlive the process: what it never wrote is lost, and known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Counts:
     """What became of the answers: `answered == written + dropped + pending`, always.
 
     Args:
-        lost: answers of processes before this one that were pending when they were killed.
+        lost: answers of processes before this one that were pending when they ended.
     """
 
     answered: int
@@ -70,14 +70,19 @@ class CountsFile:
         if self._memory is not None:
             FORM.pack_into(self._memory, 0, *counts)
 
-    def close(self) -> None:
-        """Removes the file: all that was answered is written or dropped."""
+    def close(self, keep: bool = False) -> None:
+        """Removes the file: all that was answered is written or dropped.
+
+        Args:
+            keep: leaves it to `lost`, since some of it is not.
+        """
         if self._memory is not None:
             self._memory.close()
             self._memory = None
         if self._file >= 0:
             with contextlib.suppress(OSError):  # an empty one too, which a full disk left
-                self._path.unlink()
+                if not keep:
+                    self._path.unlink()
             os.close(self._file)
             self._file = -1
 

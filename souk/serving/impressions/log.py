@@ -1,7 +1,7 @@
 """The impression log: one record for each answered request, written off the request path.
 
-What is answered is written, dropped, or pending, always. What was pending when a process was killed is lost: the next
-one counts it (souk.serving.impressions.counts).
+What is answered is written, dropped, or pending, always. What was pending when a process was killed, or had waited in
+vain when it ended, is lost: the next one counts it (souk.serving.impressions.counts).
 """
 
 from __future__ import annotations
@@ -140,7 +140,10 @@ class ImpressionLog:
         return len(done.waiting)
 
     def close(self) -> None:
-        """Stops the thread and writes the rest; what the sink refuses even now is dropped and counted."""
+        """Stops the thread and writes the rest; what the sink refuses even now is dropped.
+
+        Nobody asks this process for its counts any more: they are left for the next one, which counts it as lost.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -150,14 +153,13 @@ class ImpressionLog:
         last.join(PATIENCE)
         with self._changed:
             self._ended = True
-            if self._buffer:
-                logger.error("%d impressions (%s) lost", len(self._buffer), self.sink.name)
-                self._dropped += len(self._buffer)
+            left, file, self._file = len(self._buffer), self._file, None  # in whose counts they stay pending
+            if left:
+                logger.error("%d impressions (%s) lost", left, self.sink.name)
+                self._dropped += left
                 self._buffer.clear()
-            self._note()
-        if self._file:
-            self._file.close()
-            self._file = None
+        if file:
+            file.close(keep=left > 0)
         if self._looking.is_alive():
             self._looking.join(min(LOOK_PATIENCE, max(0.0, until - time.monotonic())))
         if not last.is_alive():
