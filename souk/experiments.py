@@ -19,7 +19,7 @@ from itertools import accumulate, pairwise
 
 from souk.config.experiments import BUCKETS, HOLDOUT, Experiment, Experiments
 
-LEAST_EXPECTED = 5  # units in each arm: below, chi-square makes a fault of one unit in an arm of 5%
+PRIOR_UNITS = 100  # what the prior weighs: few enough for a large fault to be told soon, and a small one little later
 BETWEEN, OF = ",", "="  # experiments of a label, and the experiment and its arm
 
 
@@ -75,31 +75,23 @@ def arms_of(text: str) -> dict[str, str]:
 
 
 def sample_ratio_p(counts: Mapping[str, int], experiment: Experiment) -> float:
-    """The p value of Pearson's chi-square test of units by arm against the shares; NaN for too few units to tell, where
-    an arm should have fewer than LEAST_EXPECTED.
+    """The always-valid p value of units by arm against the shares: it is below p at any look, of however many, in at
+    most a share p of the experiments whose arms come out as planned.
 
-    A small one says that the arms did not come out as planned, and so that their users may differ in more than their
-    arm (Fabijan et al. 2019, Diagnosing Sample Ratio Mismatch in Online Controlled Experiments).
+    It is 1 / B, and at most 1, of the Bayes factor B of a multinomial whose chances have a Dirichlet prior around the
+    shares, of PRIOR_UNITS, against one of the shares (Lindon and Malek 2022, Anytime-Valid Inference for Multinomial
+    Count Data). A small one says that the arms did not come out as planned, and so that their users may differ in more
+    than their arm (Fabijan et al. 2019, Diagnosing Sample Ratio Mismatch in Online Controlled Experiments).
 
     Args:
         counts: units, each counted once, by arm; other arms are not looked at.
         experiment: its shares.
     """
-    total = sum(counts.get(arm, 0) for arm in experiment.arms)
     names, ends = sorted(experiment.arms), [0]
     ends += [round(end * BUCKETS) for end in accumulate(experiment.arms[arm].share for arm in names)]
-    expected = [total * (end - start) / BUCKETS for start, end in pairwise(ends)]
-    if min(expected) < LEAST_EXPECTED:
-        return math.nan
-    statistic = sum((counts.get(arm, 0) - e) ** 2 / e for arm, e in zip(names, expected, strict=True))
-    return chi_square_p(statistic, len(names) - 1)
-
-
-def chi_square_p(statistic: float, freedom: int) -> float:
-    """The chance of a chi-square variable beyond `statistic` (Abramowitz and Stegun, 26.4.4 and 26.4.5)."""
-    half = statistic / 2
-    if freedom % 2:
-        terms = (math.exp(-half + (i + 0.5) * math.log(half) - math.lgamma(i + 1.5)) for i in range(freedom // 2))
-        return math.erfc(math.sqrt(half)) + (math.fsum(terms) if half else 0.0)
-    terms = (math.exp(-half + i * math.log(half) - math.lgamma(i + 1)) for i in range(freedom // 2))
-    return math.fsum(terms) if half else 1.0
+    units, shares = [counts.get(arm, 0) for arm in names], [(end - start) / BUCKETS for start, end in pairwise(ends)]
+    evidence = math.lgamma(PRIOR_UNITS) - math.lgamma(PRIOR_UNITS + sum(units))
+    for count, share in zip(units, shares, strict=True):
+        prior = PRIOR_UNITS * share
+        evidence += math.lgamma(prior + count) - math.lgamma(prior) - count * math.log(share)
+    return math.exp(min(0.0, -evidence))

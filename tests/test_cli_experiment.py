@@ -177,8 +177,8 @@ def test_an_experiment_that_nobody_is_in_yet_is_json(place, capsys, tmp_path):
     words = ["--file", tmp_path / "e.yaml", "--log", tmp_path / "log", "--workspace", place]
     code, text = souk(capsys, "results", *words, "--json")
     told = json.loads(text, parse_constant=pytest.fail)
-    assert code == 0 and told["colour"]["sample_ratio_p"] is None and told["colour"]["arms"]["red"]["units"] == 0
-    assert "0 users; too few for a sample ratio" in souk(capsys, "results", *words)[1]
+    assert code == 0 and told["colour"]["sample_ratio_p"] == 1 and told["colour"]["arms"]["red"]["units"] == 0
+    assert "0 users; sample ratio p = 1" in souk(capsys, "results", *words)[1]
 
 
 def test_events_without_ids_count_each_and_a_file_without_requests_is_refused(place, capsys, tmp_path):

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from souk.config.experiments import Exploration, parse_experiments
 from souk.evaluation.off_policy import policy_value
-from souk.experiments import chi_square_p
 from souk.release.bundle import Bundle
 from souk.serving.experiments.treatment import Treatment
 from souk.serving.exploration import chances_of, explored
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
+from tests.chi_square import chi_square_p
 from tests.serving_fixtures import HIDDEN, NOW, PRICES, STATES, write_workspace
 from tests.serving_process import serving
 

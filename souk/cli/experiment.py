@@ -20,7 +20,7 @@ from souk.folders import placed
 from souk.spec import read_spec
 from souk.workspace import Workspace
 
-SUSPICIOUS = 0.001  # a sample ratio below it, for a look that may be repeated
+SUSPICIOUS = 0.001  # a sample ratio below it
 ONE_LOOK = (
     "Each interval is for one look, at an end that was fixed before the start: who looks each day and stops when one\n"
     "  leaves out 0 finds a difference between equal arms far more often than one time in twenty (docs/experiments.md)"
@@ -140,8 +140,7 @@ def _described(plan: Experiments) -> str:
 
 def _table(name: str, experiment: Experiment, told: Mapping[str, Any]) -> str:
     p, total = told["sample_ratio_p"], sum(arm["units"] for arm in told["arms"].values())
-    ratio = "too few for a sample ratio" if math.isnan(p) else f"sample ratio p = {p:.4g}"
-    lines = [f"{name}: {total:,} {experiment.unit}s; {ratio}"]
+    lines = [f"{name}: {total:,} {experiment.unit}s; sample ratio p = {p:.4g}"]
     if p < SUSPICIOUS:
         lines[0] += ": the arms are not as large as planned. Find out why before you believe a difference"
     if told["mixed"]:

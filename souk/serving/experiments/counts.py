@@ -111,7 +111,9 @@ class ArmMetrics(Collector):
             slates.add_metric(names, count)
         yield slates
         units = GaugeMetricFamily("souk_arm_units", "Users or requests by arm, once", labels=["experiment", "arm"])
-        ratio = GaugeMetricFamily("souk_sample_ratio_p", "The p value of the arms' sizes", labels=["experiment"])
+        ratio = GaugeMetricFamily(
+            "souk_sample_ratio_p", "The always-valid p value of the arms' sizes", labels=["experiment"]
+        )
         for name, (experiment, counted) in self._arms.counts.units().items():
             for arm in experiment.arms:
                 units.add_metric([name, arm], counted[arm])

@@ -72,7 +72,7 @@ class Results:
 
     @property
     def sample_ratio(self) -> float:
-        """The p value of the units against the shares."""
+        """The always-valid p value of the units against the shares."""
         return sample_ratio_p(self.units, self.experiment)
 
     @property
