@@ -174,4 +174,4 @@ def test_what_they_group_and_write_in_legends_are_labels_of_its_metrics(told):
         if names and all(name in labels for name in names):
             grouped = {label.strip() for part in BY.findall(expression) for label in part.split(",")}
             known = set[str]().union(*(labels[name] for name in names))
-            assert grouped <= known | {"namespace", "pod", "worker", "le"}, expression
+            assert grouped <= known | {"namespace", "pod", "instance", "worker", "le"}, expression
