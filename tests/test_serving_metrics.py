@@ -49,7 +49,7 @@ class Gone(ExactIndex):
         raise IndexUnavailable("an answer", "none")
 
 
-def answering(index_of, until=np.inf):
+def answering(index_of, until=np.inf, release="shop-1"):
     """What answers by an index, after some requests; items have an end."""
     vectors = np.random.default_rng(5).normal(size=(ITEMS, DIM)).astype(np.float32)
     found = Retrieval(index_of and index_of(vectors), ExactIndex(vectors), Dependency("index", 60))
@@ -59,7 +59,7 @@ def answering(index_of, until=np.inf):
     nan, ids = np.full(ITEMS, np.nan), [f"i{n}" for n in range(ITEMS)]
     lifetimes = Lifetimes(nan, np.broadcast_to(until, ITEMS), np.zeros(ITEMS, bool))
     catalogue = Catalogue.of(ids, ids, found.exact.available, lifetimes=lifetimes)
-    return SimpleNamespace(retrieval=found, catalogue=catalogue)
+    return SimpleNamespace(retrieval=found, catalogue=catalogue, settings=SimpleNamespace(release=release))
 
 
 def probe_of(asked, time=NOW):
@@ -73,7 +73,7 @@ def test_the_recall_of_an_index_is_what_it_finds_of_what_is_there(index_of, low,
     asked = answering(index_of)
     assert len(asked.retrieval.asked) == ASKED and K < ITEMS
     probe = probe_of(asked)
-    assert low <= probe.recall <= high and probe.looks == 1
+    assert low <= probe.recall <= high
 
 
 def test_what_had_ended_when_an_index_was_built_is_not_missed_in_it():
@@ -94,7 +94,28 @@ def test_an_index_is_probed_among_what_can_be_shown_at_the_moment(remote, monkey
 @pytest.mark.parametrize("index_of", [None, Gone])
 def test_without_an_answer_of_an_index_there_is_no_recall(index_of):
     probe = probe_of(answering(index_of))
-    assert math.isnan(probe.recall) and probe.looks == 0
+    assert math.isnan(probe.recall)
+
+
+@pytest.mark.parametrize("index_of", [None, Gone])
+def test_the_recall_of_an_index_ends_with_its_answers(index_of):
+    now = [answering(Half)]
+    probe = RecallProbe(lambda: now[0], lambda: NOW)
+    for after, known in ((answering(Half), True), (answering(index_of), False), (answering(Half), True)):
+        now[0] = after
+        probe.look()
+        assert math.isnan(probe.recall) is not known
+
+
+def test_the_recall_of_an_index_is_not_that_of_the_next_release_and_stays_while_nobody_asks():
+    now = [answering(Half)]
+    probe = RecallProbe(lambda: now[0], lambda: NOW)
+    for release, known in (("shop-1", True), ("shop-2", False)):
+        probe.look()
+        now[0] = answering(Half, release=release)
+        now[0].retrieval.asked.clear()  # as after each change of items, too
+        probe.look()
+        assert math.isnan(probe.recall) is not known
 
 
 def test_what_another_server_was_told_took_from_its_time_to_now_in_seconds():
@@ -157,11 +178,11 @@ def test_the_path_says_what_answers_what_waits_and_what_is_left_alone():
     before = served("c", 11, [])
     releases = SimpleNamespace(now=now, beside=(arm,), alive=[now, arm, before], taken=2, refused=1)
     rooms = [SimpleNamespace(name="parse", waiting=3), SimpleNamespace(name="explain", waiting=0)]
-    probe = SimpleNamespace(looks=0, recall=0.0)
+    probe = SimpleNamespace(recall=math.nan)
     path = PathMetrics(SimpleNamespace(waiting=4), releases, probe, rooms)
     found = told(path)
     assert "souk_index_recall" not in found, "nothing was searched yet"
-    probe.looks, probe.recall = 1, 0.75
+    probe.recall = 0.75
     found = told(path)
     assert found["souk_index_recall"] == 0.75
     assert found['souk_release{release="a"}'] == 1

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -92,7 +93,7 @@ def test_a_release_of_an_arm_is_told_as_long_as_anything_holds_it(workspace, arm
 def told(releases):
     """The bytes that `/metrics` has of each release."""
     found = {}
-    path = PathMetrics(SimpleNamespace(waiting=0), releases, SimpleNamespace(looks=0, recall=0.0), [])
+    path = PathMetrics(SimpleNamespace(waiting=0), releases, SimpleNamespace(recall=math.nan), [])
     for family in path.collect():
         for sample in family.samples if family.name == "souk_release_bytes" else ():
             found.setdefault(sample.labels["release"], []).append(sample.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -157,7 +158,7 @@ class PathMetrics(Collector):
         changes.add_metric(["refused"], self._releases.refused)
         yield changes
         recall = GaugeMetricFamily("souk_index_recall", f"Recall at {K} of the last probe of an index")
-        if self._probe.looks:
+        if not math.isnan(self._probe.recall):
             recall.add_metric([], self._probe.recall)
         yield recall
         alive = self._releases.alive

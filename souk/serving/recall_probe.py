@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 
@@ -25,18 +24,21 @@ class RecallProbe:
 
     def __init__(self, current: Callable[[], Loaded], clock: Callable[[], int]) -> None:
         self._current, self._clock = current, clock
-        self.recall = math.nan  # at K, of the last look; NaN before the first, and without an index
-        self.looks = 0
+        self.recall = math.nan  # at K, of the last look; NaN where nothing is known of the index that answers now
+        self._release = ""  # whose it is
 
     def look(self) -> None:
         """Compares; an index that does not answer is no matter of recall."""
         current = self._current()
         index, asked = current.retrieval.index, list(current.retrieval.asked)
+        if index is None or current.settings.release != self._release:
+            self.recall, self._release = math.nan, current.settings.release
         if index is None or not asked:
             return
-        with contextlib.suppress(IndexUnavailable):
-            exact = ExactIndex(current.retrieval.exact.vectors, index.available)
-            # One outside this process is asked without a mask, and requests that need one never are its.
-            allowed = None if index.remote else current.catalogue.shown((), self._clock())
+        exact = ExactIndex(current.retrieval.exact.vectors, index.available)
+        # One outside this process is asked without a mask, and requests that need one never are its.
+        allowed = None if index.remote else current.catalogue.shown((), self._clock())
+        try:
             self.recall = recall_at(index, exact, np.stack(asked), min(K, len(exact)), allowed=allowed)
-            self.looks += 1
+        except IndexUnavailable:
+            self.recall = math.nan
