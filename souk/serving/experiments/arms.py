@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments
+from souk.config.text import read_text
 from souk.errors import SoukError
 from souk.serving.budget import by_turns
 from souk.serving.experiments.bound import Bound
@@ -26,6 +27,7 @@ from souk.serving.slate import Slate
 from souk.serving.slate_cache import SlateCache
 
 logger = logging.getLogger(__name__)
+READABLE = "Let the user that the server runs as read it."
 
 
 class Arms:
@@ -98,13 +100,15 @@ class Arms:
     def look(self) -> bool:
         """Takes the file if it is new and sound; whether it did."""
         self._let_go()
-        text = self._text()
+        text, unreadable = self._text()
         if text == self._seen and not self._retries.due:
             return False
         if text != self._seen:
             self._retries.begin()
         self._seen = text
         try:
+            if unreadable:
+                raise unreadable
             plan = parse_experiments(text, FILE)
             there = {self._releases.now.bundle.name, *self.now.beside}
             opened = self._open(name for name in plan.releases if name not in there)
@@ -128,11 +132,15 @@ class Arms:
         logger.warning("experiments: %s", ", ".join(plan.experiments) or "none")
         return True
 
-    def _text(self) -> str:
+    def _text(self) -> tuple[str, SoukError | None]:
+        """The file's text; of one that cannot be read the reason, as a text too, so that it is refused once."""
         try:
-            return self._file.read_text(encoding="utf-8") if self._file.exists() else ""
-        except (OSError, UnicodeDecodeError) as error:
-            return f"# {type(error).__name__}: {error}\n- "  # is refused, once
+            return read_text(self._file) if self._file.exists() else "", None
+        except SoukError as error:
+            return str(error), error
+        except OSError as error:
+            reason = SoukError(f"to read {self._file}", f"{type(error).__name__}: {error.strerror}", READABLE)
+            return str(reason), reason
 
     def follow_release(self, served: Served) -> None:
         """Another release answers: binds the experiments to it, or lets them rest.
@@ -182,10 +190,10 @@ class Arms:
         Raises:
             Unwanted: the file changed meanwhile.
         """
-        text, opened = self._text(), dict[str, Served]()
+        text, opened = self._text()[0], dict[str, Served]()
         try:
             for name in names:
-                opened[name] = self._opened(name, lambda: self._text() == text)
+                opened[name] = self._opened(name, lambda: self._text()[0] == text)
                 opened[name].live.warm()
                 self._releases.kept()
         except BaseException:
