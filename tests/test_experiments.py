@@ -192,8 +192,13 @@ TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"
         ),
         (
             "experiments: {x: {arms: {a: {share: 0.00014}, b: {share: 0.00016}, c: {share: 0.9997}}}}",
-            ["a has a share of 0.00014", "no multiple of 0.0001"],
+            ["experiments.x.arms.a.share: a multiple of 0.0001. Received: 0.00014"],
         ),
+        (
+            "experiments: {x: {traffic: 0.00004, arms: " + TWO % "" + "}}",
+            ["experiments.x.traffic: a multiple of 0.0001. Received: '0.00004'"],
+        ),
+        ("holdout: 0.12345", ["holdout: a multiple of 0.0001. Received: 0.12345", "docs/experiments.md"]),
         (
             "experiments: {X: {arms: " + TWO % "" + "}}",
             ["experiments.X", "at most 64 small letters, digits, _ and -, the first a letter"],

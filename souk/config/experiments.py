@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from souk.config.problems import explain
 from souk.config.settings import Rerank
@@ -20,6 +20,15 @@ BUCKETS = 10_000  # the finest share is one of them
 HOLDOUT = "holdout"  # what the arm of held-out users is called, and the salt that chooses them
 MOST_RELEASES = 3  # beside the current one, in the memory of each server
 Name = Annotated[str, spelled("[a-z][a-z0-9_-]{0,63}", "at most 64 small letters, digits, _ and -, the first a letter")]
+
+
+def _whole_buckets(share: float) -> float:
+    if abs(share * BUCKETS - round(share * BUCKETS)) > 1e-6:
+        raise ValueError(f"a multiple of {1 / BUCKETS:g}")
+    return share
+
+
+Share = Annotated[float, AfterValidator(_whole_buckets)]
 
 
 class Exploration(Section):
@@ -38,7 +47,7 @@ class Arm(Section):
     """What is different for a share of the users; what is not named is as in the release. An arm that names nothing is
     a control."""
 
-    share: float = Field(ge=1 / BUCKETS, le=1)
+    share: Share = Field(ge=1 / BUCKETS, le=1)
     weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default={})
     rerank: Rerank | None = None  # the keys that are given replace the release's
     exploration: Exploration | None = None
@@ -60,15 +69,12 @@ class Experiment(Section):
     unit: Literal["user", "request"] = "user"
     # No dot: `a.traffic` would be another's traffic.
     salt: Annotated[str, spelled("[A-Za-z0-9_-]{0,64}", "at most 64 letters, digits, _ and -")] = ""
-    traffic: float = Field(default=1.0, ge=0, le=1)
+    traffic: Share = Field(default=1.0, ge=0, le=1)
     arms: dict[Name, Arm] = Field(min_length=2)
 
     @field_validator("arms")
     @classmethod
-    def _whole(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
-        for name, arm in arms.items():
-            if abs(arm.share * BUCKETS - round(arm.share * BUCKETS)) > 1e-6:
-                raise ValueError(f"{name} has a share of {arm.share:g}, which is no multiple of {1 / BUCKETS:g}")
+    def _divided(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
         total = sum(arm.share for arm in arms.values())
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the shares of the arms add up to {total:g}, and not to 1. Lower traffic to ask fewer")
@@ -84,7 +90,7 @@ class Experiments(Section):
     """The whole file. `exploration` is for every request whose arm says nothing of it. The held-out share of users is
     in no experiment, and nothing is explored with them."""
 
-    holdout: float = Field(default=0, ge=0, lt=1)
+    holdout: Share = Field(default=0, ge=0, lt=1)
     exploration: Exploration = Exploration()
     experiments: dict[Name, Experiment] = Field(default={})
 
