@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from souk.config.objectives import may_name
 from souk.errors import SoukError
 from souk.state import Event
 
@@ -146,7 +147,8 @@ class Ranker(ABC):
         request: np.ndarray,
         pair: np.ndarray,
     ) -> Mapping[str, np.ndarray]:
-        """By objective `[M]`, 0 to 1: `engaged`, and any others, which are given engagement.
+        """By objective `[M]`, 0 to 1: `engaged`, and any others, which are given engagement. Their names are such as a
+        config may give (`souk.config.objectives.may_name`).
 
         Args:
             features: raw features of B requests, `[B]` or `[B, length]`: `user_*`, `query_*`, `context_*`, `token_*`.
@@ -257,12 +259,15 @@ def as_heads(found: Any, count: int) -> dict[str, np.ndarray]:
     """What a ranker gave, by objective `[count]` float32.
 
     Raises:
-        ValueError: it is no such mapping, or its numbers are no probabilities.
+        ValueError: it is no such mapping, a name is one of something else, of a column of the impression log for
+            example, or its numbers are no probabilities.
     """
     if not isinstance(found, Mapping) or "engaged" not in found:
         raise ValueError("expected a mapping of objectives with engaged among them")
     heads = {str(name): np.array(values, np.float32) for name, values in found.items()}
     for name, values in heads.items():
+        if not may_name(name):
+            raise ValueError(f"expected names that a config may give objectives, received {name}")
         if values.shape != (count,):
             raise ValueError(f"expected {name} [{count}], received {list(values.shape)}")
         if not bool(((values >= 0) & (values <= 1)).all()):  # nor is NaN

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from souk.plugs import Ranker
+from souk.plugs import Ranker, as_heads
 from souk.serving.dependency import FAILURES
+from souk.serving.impressions.records import SCHEMA
 from souk.serving.request import Request
 from tests.serving_fixtures import NOW, STATES, write_shop
 from tests.test_plugs import loaded
@@ -71,3 +72,12 @@ def test_one_that_fails_at_all_of_them_is_left_alone(recommender):
     for _ in range(FAILURES):
         assert {slate.degraded for slate in asked(recommender)} == {("ranker_unavailable",)}
     assert recommender.guards.ranker.state == "open"
+
+
+@pytest.mark.parametrize("name", [*sorted(set(SCHEMA.names) - {"engaged", "satisfied"}), "user_age", "Kept", "p kept"])
+def test_a_name_that_no_objective_of_a_config_may_have_is_refused(name):
+    """In the impression log it would stand in the place of that column."""
+    heads = {"engaged": np.full(2, 0.5), "satisfied": np.full(2, 0.5), "kept_3": np.full(2, 0.5)}
+    assert as_heads(heads, 2).keys() == heads.keys()
+    with pytest.raises(ValueError, match=f"names that a config may give objectives, received {name}"):
+        as_heads(heads | {name: np.full(2, 0.5)}, 2)

@@ -21,6 +21,11 @@ TAKEN_NAMES = frozenset(  # by columns of examples and impressions, by parts of 
 )
 
 
+def may_name(name: str) -> bool:
+    """Whether an objective may have this name: one of small letters, digits and _ that names nothing else."""
+    return bool(OBJECTIVE_NAME.match(name)) and name not in TAKEN_NAMES
+
+
 class Objective(Section):
     """A label: which events carry it, and what makes it true.
 
@@ -90,7 +95,7 @@ class Objectives(Section):
     @model_validator(mode="after")
     def _further_ones_can_be_learned(self) -> Objectives:
         for name, objective in self.__pydantic_extra__.items():
-            if not OBJECTIVE_NAME.match(name) or name in TAKEN_NAMES:
+            if not may_name(name):
                 raise SoukError(
                     "an objective's name of small letters, digits and _ that names nothing else",
                     f"objectives.{name}",
