@@ -7,6 +7,9 @@ is not read. FEATURES, TOWERS and RANKER are folders of `build_features`, `train
 twin of CONFIG. Each KEY=VALUE,VALUE,... is a key of `rerank` and the values to try, one after the other:
 `popularity=0.5,1 diversity=0.1`. The first row is the order of the ranker. `--rare COLUMN` adds the share of places of
 items with a value of an item column (`item_genres`) that fewer than 6% of what was taken have.
+
+Figures are averaged within a user, then over users, as in an evaluation; `low` and `high` are the 95% interval of the
+change, over users.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from souk.config import Rerank, TrainRanker, load_config
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.items import ItemTable
-from souk.metrics import bootstrap, coverage
+from souk.metrics import Interval, coverage, mean_by_user
 from souk.models.calibration import Calibration
 from souk.models.held_out import split_users
 from souk.models.inputs import read_transformed
@@ -45,6 +48,7 @@ from souk.spec import Entity, read_spec
 
 TOP = 10
 RARE = 0.06
+SAMPLES = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Lists:
         reranker: of the items, without a rule.
         popular: `[items]` bool, the most popular 1% of the available.
         available: how many items are.
+        users: `[moments] int64`, whose each is, from 0 on.
         positions, scores, taken: of each moment, `[C]`.
         best: the greatest DCG of each moment.
         time: of the window, UTC epoch milliseconds.
@@ -64,6 +69,7 @@ class Lists:
     reranker: Reranker
     popular: np.ndarray
     available: int
+    users: np.ndarray
     positions: list[np.ndarray]
     scores: list[np.ndarray]
     taken: list[np.ndarray]
@@ -73,14 +79,12 @@ class Lists:
 
     def rare_share(self) -> float:
         """The share of rare items of the ranker's first places."""
-        return (
-            float("nan")
-            if self.rare is None
-            else float(np.mean([self.rare[own[:TOP]].mean() for own in self.positions]))
-        )
+        if self.rare is None:
+            return float("nan")
+        return float(self._by_user([self.rare[own[:TOP]].mean() for own in self.positions]).mean())
 
     def measure(self, rules: Rerank) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
-        """Per moment NDCG@10, the share of the most popular, and diversity by the vectors; coverage; milliseconds."""
+        """Per user NDCG@10, the share of the most popular, and diversity by the vectors; coverage; milliseconds."""
         reranker = replace(self.reranker, rules=rules)
         tops, gains, apart, took = [], [], [], []
         for positions, scores, taken in zip(self.positions, self.scores, self.taken, strict=True):
@@ -92,9 +96,13 @@ class Lists:
             vectors = reranker.items.vectors[tops[-1]]
             pairs = max(1, len(order) * (len(order) - 1))
             apart.append(1 - ((vectors @ vectors.T).sum() - len(order)) / pairs)
-        shares = np.array([self.popular[top].mean() for top in tops])
-        covered = coverage(np.concatenate(tops), self.available)
-        return np.array(gains) / self.best, shares, np.array(apart), covered, float(np.median(took))
+        shares = [self.popular[top].mean() for top in tops]
+        ndcg, popular, diversity = map(self._by_user, (np.array(gains) / self.best, shares, apart))
+        return ndcg, popular, diversity, coverage(np.concatenate(tops), self.available), float(np.median(took))
+
+    def _by_user(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
+        """The mean of each user's moments."""
+        return mean_by_user(np.asarray(values), self.users, int(self.users.max()) + 1)
 
 
 def main() -> None:
@@ -127,14 +135,14 @@ def rows(lists: Lists, tried: Sequence[dict[str, object]]) -> list[dict[str, obj
     for rules in tried:
         ndcg, shares, apart, covered, took = lists.measure(Rerank.model_validate(rules))
         base = base if len(base) else ndcg
-        change = bootstrap(ndcg - base, 1000, 0)
+        change = relative(ndcg, base)
         found.append(
             {
                 "rerank": json.dumps(rules),
                 "ndcg@10": f"{ndcg.mean():.4f}",
-                "change": f"{change.mean / base.mean():+.1%}",
-                "low": f"{change.low / base.mean():+.1%}",
-                "high": f"{change.high / base.mean():+.1%}",
+                "change": f"{change.mean:+.1%}",
+                "low": f"{change.low:+.1%}",
+                "high": f"{change.high:+.1%}",
                 "top 1%": f"{shares.mean():.4f}",
                 "coverage": f"{covered:.3f}",
                 "diversity": f"{apart.mean():.3f}",
@@ -142,6 +150,14 @@ def rows(lists: Lists, tried: Sequence[dict[str, object]]) -> list[dict[str, obj
             }
         )
     return found
+
+
+def relative(own: np.ndarray, base: np.ndarray) -> Interval:
+    """How much the mean of `own` is above that of `base`, in parts of it, both `[users]`: the users are drawn for both
+    at once, so that the interval has the error of either."""
+    drawn = np.random.default_rng(0).integers(len(own), size=(SAMPLES, len(own)))
+    low, high = np.quantile(own[drawn].mean(axis=1) / base[drawn].mean(axis=1) - 1, (0.025, 0.975))
+    return Interval(float(own.mean() / base.mean() - 1), float(low), float(high))
 
 
 def rare_items(features: Path, towers: Path, column: str) -> np.ndarray:
@@ -185,6 +201,7 @@ def read_lists(config: TrainRanker, features: Path, towers: Path, ranker: Path) 
         reranker=Reranker.of(Rerank(), items, table, spec),
         popular=np.isin(np.arange(len(table)), popular[: max(1, round(POPULAR * len(popular)))]),
         available=len(available),
+        users=np.unique(np.asarray(examples.users[moments]).astype(str), return_inverse=True)[1],
         positions=[examples.positions[row][order] for row, order in zip(moments, orders, strict=True)],
         scores=[own[order] for own, order in zip(scores, orders, strict=True)],
         taken=[examples.chosen[row][order] for row, order in zip(moments, orders, strict=True)],

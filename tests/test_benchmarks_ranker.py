@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.quality import ranker_features
 from benchmarks.ranker import beside, export, means
-from benchmarks.rerank import rare_items
+from benchmarks.rerank import Lists, rare_items, relative, rows
+from souk.config import Rerank
 from souk.models.held_out import split_users
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
 from tests.ranker_fixtures import Ranked
+from tests.rerank_fixtures import reranker, shop
 
 
 def test_the_peer_sees_what_the_ranker_does(tmp_path, monkeypatch):
@@ -62,3 +64,40 @@ def test_rare_items_have_a_value_that_few_of_the_taken_have(tmp_path):
     pq.write_table(pa.table({"moment": [taken[:9], [], taken[9:]]}), tmp_path / "candidates.parquet")
     assert rare_items(tmp_path, tmp_path, "item_genres").tolist() == [False, True, False, False], "opera: never taken"
     assert rare_items(tmp_path, tmp_path, "item_brand").tolist() == [False, True, False, False]
+
+
+def lists(users, right):
+    """Lists of eleven items, the first one popular; of each moment whose it is, and which item was taken."""
+    count = len(users)
+    return Lists(
+        reranker=reranker(shop(np.eye(11), events=[10] + [0] * 10), {}),
+        popular=np.arange(11) == 0,
+        available=11,
+        users=np.array(users),
+        positions=[np.arange(11)] * count,
+        scores=[np.linspace(0.6, 0.5, 11)] * count,
+        taken=[np.arange(11) == item for item in right],
+        best=np.ones(count),
+        time=0,
+    )
+
+
+def test_controls_are_priced_by_user():
+    """A user with 99 moments counts as one with a single moment does."""
+    ndcg, *_ = lists([0] + [1] * 99, [0] + [1] * 99).measure(Rerank())
+    np.testing.assert_allclose(ndcg, [1, 1 / np.log2(3)])
+
+
+def test_moments_of_the_same_users_make_no_interval_narrower():
+    users, right = [0, 0, 1, 2, 3, 4], [0, 1, 1, 0, 0, 1]
+    once, tenfold = (rows(lists(users * n, right * n), [{}, {"popularity": 1.0}]) for n in (1, 10))
+    for own, other in zip(once, tenfold, strict=True):
+        assert own | {"ms": ""} == other | {"ms": ""}
+    assert once[1]["low"] != once[1]["high"]
+
+
+def test_the_interval_of_a_change_has_the_error_of_what_it_is_a_part_of():
+    """Each user loses half: whoever is drawn, that is half."""
+    base = np.array([0.1, 0.9, 0.3, 1.0])
+    change = relative(base / 2, base)
+    np.testing.assert_allclose((change.mean, change.low, change.high), -0.5)
