@@ -15,7 +15,9 @@ def told(mean, low, high, lead=(0.01, 0.05), rule=0.2, unanswered=0, users=20, o
     }
     differences = {name: {"hr@10": {"low": lead[0], "high": lead[1]}} for name in ("item_knn", "popularity")}
     counts = {"queries": 90, "users": users, "unanswered": unanswered}
-    return at_a_glance({"models": models, "best_baseline": "item_knn", "differences": differences, **counts}, "shop-1")
+    looked_at = {"stages": {"slate": {"k": 10}}}
+    rolling = {"models": models, "best_baseline": "item_knn", "differences": differences, **counts, **looked_at}
+    return at_a_glance(rolling, "shop-1")
 
 
 def test_it_has_the_slate_with_its_interval_the_champion_and_the_best_rule():

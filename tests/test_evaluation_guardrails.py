@@ -7,6 +7,7 @@ from souk.evaluation.guardrails import LEAST_EXAMPLES, LEAST_OF_EACH, RULES, gua
 from souk.evaluation.slice_metrics import LEAST_SERVED, LEAST_USERS
 
 TINY = 1e-9
+STAGES = {"slate": {"k": 10}}  # the places that are looked at
 NEARLY_ALL = LEAST_EXAMPLES - LEAST_OF_EACH  # positives
 
 
@@ -29,13 +30,15 @@ def new_items(high, users=LEAST_USERS, served=LEAST_SERVED, gain=0, lose=0):
 
 
 def shown(coverage):
-    return {"rolling": {"models": {"slate": {"coverage@10": coverage}, "champion": {"coverage@10": 0.4}}}}
+    models = {"slate": {"coverage@10": coverage}, "champion": {"coverage@10": 0.4}}
+    return {"rolling": {"models": models, "stages": STAGES}}
 
 
 def top1(low, served):
     """The share of the most popular 1% of 200 items, which an even exposure gives .01."""
     models = {"slate": {"top1_share@10": bounds(0.5)}, "champion": {"top1_share@10": bounds(served)}}
-    return {"rolling": {"models": models, "differences": {"champion": {"top1_share@10": bounds(low + 0.01)}}}}
+    change = {"champion": {"top1_share@10": bounds(low + 0.01)}}
+    return {"rolling": {"models": models, "differences": change, "stages": STAGES}}
 
 
 def heads(ours, theirs, examples=LEAST_EXAMPLES, positives=LEAST_OF_EACH):

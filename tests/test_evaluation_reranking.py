@@ -68,8 +68,22 @@ def test_the_first_ten_are_those_of_the_slate_that_is_served():
         alternatives = Alternatives.of(made, size)
         alternatives.add(ranking, START, np.arange(20))
         first[size] = alternatives.tops["new_items"][0].tolist(), alternatives.new["new_items"]
-    assert first[TOP] == ([*range(8), 10, 11], [0.2])
-    assert first[12] == ([*range(9), 10], [0.1])
+    assert first[TOP][0] == [*range(8), 10, 11] and first[TOP][1][0].mean() == 0.2
+    assert first[12][0] == [*range(9), 10] and first[12][1][0].mean() == 0.1
+
+
+def test_a_shorter_slate_is_priced_by_what_it_shows(setting):
+    """Of five places the most sold item has the first; divided by six, it stands behind them."""
+    items = shop(np.eye(20), events=[500] + [0] * 19, ages=[400] * 19 + [1], now=START)
+    made, ranking = served(items, {"popularity": 5.0, "new_items": {"share": 0.4}}, np.array([*range(10), 19]))
+    alternatives, queries = Alternatives.of(made, 5), queries_of(setting)
+    for _ in queries:
+        alternatives.add(ranking, START, np.array([*range(10), 19]))
+    told = alternatives.price(queries, setting.catalogue, setting.content, 100, 5)
+    popular = {name: values["top1_share@5"]["mean"] for name, values in told.items()}
+    assert popular == pytest.approx({"none": 0.2, "new_items": 0.2, "popularity": 0.0, "all": 0.0})
+    assert [told[name]["new_share@5"] for name in told] == pytest.approx([0, 0.2, 0, 0.2]), "there is but one"
+    assert told["none"]["coverage@5"] == 0.25
 
 
 def test_nothing_is_told_where_nothing_is_re_ranked(setting):

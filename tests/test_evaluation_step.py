@@ -218,8 +218,10 @@ def test_positives_are_followed_through_the_request_path(shop):
     stages = rolling["stages"]["slate"]
     assert stages["positives"] == USERS * (CLICKS - 9)
     assert sum(stages["shares"].values()) == pytest.approx(1.0)
-    assert stages["shares"]["filtering"] == stages["shares"]["ranking"] == 0.0  # eight candidates fit into ten places
-    assert stages["shares"]["kept"] == pytest.approx(rolling["models"]["slate"]["hr@10"]["mean"])
+    own = rolling["models"]["slate"]
+    assert stages["shares"]["filtering"] == 0.0
+    assert stages["shares"]["kept"] == pytest.approx(own["hr@1"]["mean"]), "slates of one"
+    assert 1 - stages["shares"]["retrieval"] == pytest.approx(own["hr@10"]["mean"]), "eight candidates fit into ten"
 
 
 def test_calibration_counts_candidates_and_labels(shop):

@@ -40,6 +40,7 @@ def test_guardrails_print_what_they_compare_apart():
     signs = {"served": 40, "gain": 10, "lose": 30}
     rolling = {
         "models": {CHALLENGER: {"coverage@10": 0.29999}, CHAMPION: {"coverage@10": 0.4}},
+        "stages": {CHALLENGER: {"k": 10}},
         "slices": {"new items": {**new, "differences": {CHAMPION: lead}, "signs": {CHAMPION: signs}}},
     }
     off = dict.fromkeys(("worst_slice", "popularity_bias", "calibration", "latency", "size"))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from souk.evaluation.baselines import BASELINES
+from souk.evaluation.places import in_words, places_of
 from souk.evaluation.verdict import CHALLENGER, CHAMPION
 from souk.metrics import LEAST_USERS
 
-METRIC = "hr@10"
 FAR, TELLING = 2.5, 0.1  # times the best simple rule, and the least figure, from which a leak is asked for
 NOT_SMALL = 0.05  # share of the moments
 WHOLE = 10  # of a hundred: fewer are told with a decimal
@@ -22,21 +22,22 @@ def at_a_glance(rolling: Mapping[str, Any], champion: str) -> str:
         rolling: that protocol of `metrics.json`.
         champion: the release that stands as one, which is named: by the time of reading another may be served.
     """
-    models = rolling["models"]
-    own, other = models[CHALLENGER][METRIC], _best_rule(rolling)
-    told = f", the release {champion} at {_of_100(models[CHAMPION][METRIC]['mean'])}" if CHAMPION in models else ""
+    models, places = rolling["models"], places_of(rolling)
+    metric = f"hr@{places}"
+    own, other = models[CHALLENGER][metric], _best_rule(rolling, metric)
+    told = f", the release {champion} at {_of_100(models[CHAMPION][metric]['mean'])}" if CHAMPION in models else ""
     return (
-        "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first ten "
-        f"at {_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){told}; the best simple "
-        f"rule, {other.replace('_', ' ')}, at {_of_100(models[other][METRIC]['mean'])}"
-        f"{_beside(rolling['differences'][other][METRIC], rolling['users'])}.{_others(rolling)}"
+        "Of 100 moments at which a user takes something that may be recommended, the slate has it among its first "
+        f"{in_words(places)} at {_of_100(own['mean'])} (95% {_of_100(own['low'])} to {_of_100(own['high'])}){told}; "
+        f"the best simple rule, {other.replace('_', ' ')}, at {_of_100(models[other][metric]['mean'])}"
+        f"{_beside(rolling['differences'][other][metric], rolling['users'])}.{_others(rolling)}"
     )
 
 
-def _best_rule(rolling: Mapping[str, Any]) -> str:
-    """The simple rule with most of METRIC, which need not be the best by the metric that decides."""
+def _best_rule(rolling: Mapping[str, Any], metric: str) -> str:
+    """The simple rule with most of `metric`, which need not be the best by the metric that decides."""
     models, best = rolling["models"], rolling["best_baseline"]
-    return max(models.keys() & {*BASELINES}, key=lambda name: (models[name][METRIC]["mean"], name == best, name))
+    return max(models.keys() & {*BASELINES}, key=lambda name: (models[name][metric]["mean"], name == best, name))
 
 
 def few_users(users: int) -> str:

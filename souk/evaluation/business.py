@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from souk.evaluation.content import Content
-from souk.evaluation.protocol import TOP, Ranking, Users
+from souk.evaluation.protocol import Ranking, Users
 from souk.evaluation.queries import Query
 from souk.evaluation.summary import intervals
 from souk.evaluation.window import Window
@@ -124,13 +124,14 @@ def value_per_slate(
     content: Content,
     samples: int,
 ) -> dict[str, Any]:
-    """The price of the bought items that stand among the first TOP, per query, averaged by user.
+    """The price of the bought items that stand in the slate, among the places of `Ranking.top`, per query, by user.
 
     A target counts that the user bought at that moment, with the price of the purchase, else that of the item; any
     other, and one without a price, as 0. Empty where none counts.
 
     Returns:
-        Per model `value_per_slate@10` with its interval, and `value_share@10`: its part of the price of all targets.
+        Per model `value_per_slate@10` (of ten places) with its interval, and `value_share@10`: its part of the price of
+        all targets.
     """
     paid = _paid(events)
     prices = [_prices(query, paid, content) for query in queries]
@@ -140,10 +141,11 @@ def value_per_slate(
         return {}
     found = {}
     for ranking in rankings:
-        hits = np.array([own[ranks <= TOP].sum() for own, ranks in zip(prices, ranking.ranks, strict=True)])
+        places = ranking.top.shape[1]
+        hits = np.array([own[ranks <= places].sum() for own, ranks in zip(prices, ranking.ranks, strict=True)])
         by_user = mean_by_user(hits, users.of_query, len(users.names))
-        found[ranking.name] = intervals({f"value_per_slate@{TOP}": by_user}, samples) | {
-            f"value_share@{TOP}": float(by_user.mean() / total)
+        found[ranking.name] = intervals({f"value_per_slate@{places}": by_user}, samples) | {
+            f"value_share@{places}": float(by_user.mean() / total)
         }
     return found
 

@@ -14,15 +14,16 @@ from souk.metrics import Floats, Ints, coverage, gini
 from souk.rerank import POPULAR
 
 PERCENT = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-BY_QUERY = ("popularity@10", "novelty@10", "diversity@10", "top1_share@10")
+BY_QUERY = ("popularity", "novelty", "diversity", "top1_share")
 
 
 def by_query(top: Ints, catalogue: Catalogue, content: Content) -> dict[str, Floats]:
     """Values of each slate, `[queries]` by name; NaN where one cannot be told.
 
-    `popularity@10` is the mean number of engagements before the window, `novelty@10` the mean self-information
-    -log2 of an item's share of them (Zhou et al. 2010; an item without any counts as one with one), `diversity@10` is
-    `souk.evaluation.content.diversity`, `top1_share@10` the share of the most popular 1% of the available items.
+    Of slates of ten, `popularity@10` is the mean number of engagements before the window, `novelty@10` the mean
+    self-information -log2 of an item's share of them (Zhou et al. 2010; an item without any counts as one with one),
+    `diversity@10` is `souk.evaluation.content.diversity`, `top1_share@10` the share of the most popular 1% of the
+    available items.
     """
     shown, size = top >= 0, np.maximum(1, (top >= 0).sum(axis=1))
     counts = catalogue.popularity
@@ -31,14 +32,15 @@ def by_query(top: Ints, catalogue: Catalogue, content: Content) -> dict[str, Flo
     ordered = _by_popularity(catalogue)
     popular[ordered[: max(1, round(POPULAR * len(ordered)))]] = True
     means = [np.where(shown, values[top], 0.0).sum(axis=1) / size for values in (counts, surprise, popular)]
-    return dict(zip(BY_QUERY, (means[0], means[1], diversity(top, content), means[2]), strict=True))
+    values = means[0], means[1], diversity(top, content), means[2]
+    return {f"{name}@{top.shape[1]}": own for name, own in zip(BY_QUERY, values, strict=True)}
 
 
 def of_catalogue(top: Ints, users: Users, catalogue: Catalogue) -> dict[str, float]:
     """Coverage of the available items, and the Gini coefficient of their exposure, where users weigh the same."""
     shown = exposure(top, users.weights, len(catalogue.ids))
-    available = int(catalogue.listed.sum())
-    return {"coverage@10": coverage(top[top >= 0], available), "gini@10": gini(shown[catalogue.listed])}
+    covered, places = coverage(top[top >= 0], int(catalogue.listed.sum())), top.shape[1]
+    return {f"coverage@{places}": covered, f"gini@{places}": gini(shown[catalogue.listed])}
 
 
 def exposure(top: Ints, weights: Floats, items: int) -> Floats:

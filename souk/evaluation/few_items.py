@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from souk.evaluation.places import in_words, places_of
+
 MOST = 100  # items, the longest list that a metric cuts off at
-SLATE = 10
 
 
 def few_items(metrics: Mapping[str, Any]) -> str:
@@ -15,16 +16,17 @@ def few_items(metrics: Mapping[str, Any]) -> str:
     Args:
         metrics: the content of `metrics.json`.
     """
-    count = metrics["items"]
+    count, places = metrics["items"], places_of(metrics["protocols"]["rolling"])
+    first = in_words(places).capitalize()
     if not 0 < count <= MOST:
         return ""
-    if count <= SLATE:
+    if count <= places:
         return (
-            f"Ten places hold all {count} items: HR, recall and coverage are 1 for whatever ranks them all; the order "
-            "counts, which NDCG and MRR tell."
+            f"{first} places hold all {count} items: HR, recall and coverage are 1 for whatever ranks them all; the "
+            "order counts, which NDCG and MRR tell."
         )
-    cut = [f"Recall@{length}" for length in (50, 100) if length >= count]
+    cut = [f"Recall@{length}" for length in (10, 50, 100) if length >= count]
     return (
-        f"Ten places hold {SLATE / count:.0%} of so few items, which is the least HR@10 of an order by chance; "
-        f"{' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} 1 for whatever ranks them all."
+        f"{first} places hold {places / count:.0%} of so few items, which is the least HR@{places} of an order by "
+        f"chance; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} 1 for whatever ranks them all."
     )

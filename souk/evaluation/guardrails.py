@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from souk.config import Evaluate
+from souk.evaluation.places import places_of
 from souk.evaluation.slice_metrics import LEAST_USERS, bound_holds
 from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, digits, skipped
 from souk.metrics import Interval
@@ -89,7 +90,9 @@ def _cold_items(metrics: Metrics, allowed: float) -> Rule:
 
 
 def _coverage(metrics: Metrics, allowed: float) -> Rule:
-    ours, theirs = (metrics["protocols"]["rolling"]["models"][name]["coverage@10"] for name in (CHALLENGER, CHAMPION))
+    rolling = metrics["protocols"]["rolling"]
+    name = f"coverage@{places_of(rolling)}"
+    ours, theirs = (rolling["models"][model][name] for model in (CHALLENGER, CHAMPION))
     limit = (1 - allowed) * theirs
     d = digits(100 * ours, 100 * limit, least=1)
     detail = f"{ours:.{d}%} of the catalogue is shown beside {theirs:.1%}, asked to be at least {limit:.{d}%}"
@@ -99,7 +102,8 @@ def _coverage(metrics: Metrics, allowed: float) -> Rule:
 
 def _popularity_bias(metrics: Metrics, allowed: float, floor: float) -> Rule:
     """The share of the most popular 1%; one that an even exposure would give them too, or below `floor`, is no bias."""
-    rolling, name = metrics["protocols"]["rolling"], "top1_share@10"
+    rolling = metrics["protocols"]["rolling"]
+    name = f"top1_share@{places_of(rolling)}"
     ours, theirs = (rolling["models"][model][name]["mean"] for model in (CHALLENGER, CHAMPION))
     rise, items = rolling["differences"][CHAMPION][name], metrics["items"]
     even = max(1, round(0.01 * items)) / items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from souk.evaluation.gate import Champion
 from souk.evaluation.gone_columns import gone_columns
 from souk.evaluation.later_items import later_items
 from souk.evaluation.observed import Observed
+from souk.evaluation.places import places_of
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import Asked, Query, ask, frozen_queries, nothing_asked
 from souk.evaluation.reranking import Alternatives
@@ -36,7 +38,7 @@ from souk.items import ItemTable
 from souk.progress import report
 from souk.release.bundle import Bundle
 
-FORMAT = 14  # of `metrics.json`
+FORMAT = 15  # of `metrics.json`
 SETTINGS = ("primary", "max_users", "max_queries_per_user", "bootstrap")  # those that decide what is measured
 SUMMARY = ("queries", "users", "models", "differences", "best_baseline")  # of each protocol
 SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
@@ -99,6 +101,7 @@ def measure_models(
         others: the models beside them, some of BASELINES among them.
     """
     scorers = [*slates, *others]
+    setting = replace(setting, places=min(TOP, *(each.alternatives.size for each in slates)))
     rolling, per_user, asked = _rolling(setting, scorers, slates)
     ranker = _of_ranker(slates, setting)  # before the slates are asked anything else
     if setting.window.end - setting.window.start > 1:
@@ -131,7 +134,8 @@ def main_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures that the Pipelines UI shows."""
     rolling = metrics["protocols"]["rolling"]
     values = {f"{model}_{m}": v[m]["mean"] for model, v in rolling["models"].items() for m in METRICS}
-    coverage = {f"{model}_coverage@10": v["coverage@10"] for model, v in rolling["models"].items()}
+    shown = f"coverage@{places_of(rolling)}"
+    coverage = {f"{model}_{shown}": v[shown] for model, v in rolling["models"].items()}
     return {**values, **coverage, "queries": float(rolling["queries"]), "users": float(rolling["users"])}
 
 
@@ -143,6 +147,7 @@ def _rolling(
     if not asked.queries:
         raise nothing_asked(asked)
     queries, samples, primary = asked.queries, setting.settings.bootstrap, setting.settings.primary
+    places = setting.places
     taken = (event for query in queries for event in query.target_events)
     shown = read_shown(setting.features, setting.catalogue.position, taken)
     for each in slates:
@@ -154,7 +159,7 @@ def _rolling(
     sliced = measure_slices(parts, targets, rankings, names, primary, samples)
     own = {ranking.name: ranking for ranking in rankings}
     twins = (own[CHALLENGER], own[CHAMPION]) if CHAMPION in own else None
-    stages = {each.name: _stages(own[each.name], each, asked) for each in slates}
+    stages = {each.name: _stages(own[each.name], each, asked, places) for each in slates}
     if warning := gone(stages[CHALLENGER]):
         setting.tell(warning)
     events = business.window_events(setting.tables, setting.window)
@@ -169,8 +174,10 @@ def _rolling(
         "worst_slices": worst(sliced, CHALLENGER, primary, found["models"][CHALLENGER][primary]["mean"]),
         "stages": stages,
         "continued": continued(queries, setting.window, setting.catalogue.position),
-        "reranking": slates[0].alternatives.price(queries, setting.catalogue, setting.content, samples),
-        "overlap@10": _overlap(*twins, users) if twins else None,
+        "reranking": slates[0].alternatives.price(
+            queries, setting.catalogue, setting.content, samples, places
+        ),
+        f"overlap@{places}": _overlap(*twins, users) if twins else None,
         "business": {
             "window": business.figures(events, setting.spec) if dated else {},
             "unknown": business.unknown(events, setting.spec) if dated else {},
@@ -214,7 +221,12 @@ def _summary(
     rules = [scorer for scorer in scorers if scorer.name in BASELINES]
     learned = [scorer for scorer in scorers if scorer not in rules]
     rankings = rank_all(
-        learned, queries, setting.catalogue, lambda done: setting.tell(f"{name}: {done:,} of {asked}"), rules
+        learned,
+        queries,
+        setting.catalogue,
+        lambda done: setting.tell(f"{name}: {done:,} of {asked}"),
+        rules,
+        setting.places,
     )
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, own, setting.catalogue, setting.content, *bounds)
@@ -228,9 +240,9 @@ def _summary(
     return {name: found[name] for name in SUMMARY}, rankings, per_user
 
 
-def _stages(ranking: Ranking, slates: ObservedScorer, asked: Asked) -> dict[str, Any]:
-    first = [ranks <= TOP for ranks in slates.observed.ranked]
-    return attribution(ranking.ranks, slates.observed.found, first, asked.causes, asked.unavailable)
+def _stages(ranking: Ranking, slates: ObservedScorer, asked: Asked, places: int) -> dict[str, Any]:
+    first = [ranks <= places for ranks in slates.observed.ranked]
+    return attribution(ranking.ranks, slates.observed.found, first, asked.causes, asked.unavailable, places)
 
 
 def _of_ranker(slates: Sequence[ObservedScorer], setting: Setting) -> dict[str, Any]:

@@ -7,7 +7,8 @@ VERDICT = """
 {% set own = rolling.models[ours] %}
 <h1>{{ metrics.dataset }}</h1><p class="first">{{ at_a_glance }}</p>
 <small>{{ window }}: {{ rolling.queries }} queries of {{ rolling.users }} users{{ drawn }}; each ranks
-the items that were there by then, of {{ metrics["items"] }} in all. {{ few_items }} {{ few_users }}</small>
+the items that were there by then, of {{ metrics["items"] }} in all. {{ few_items }} {{ few_places }}
+{{ few_users }}</small>
 {% if verdict %}
 <p class="verdict {{ verdict.outcome }}"><b>{{ outcome }}</b>{% if verdict.champion %}
  (champion: {{ verdict.champion }}){% endif %}
@@ -23,8 +24,8 @@ the items that were there by then, of {{ metrics["items"] }} in all. {{ few_item
 <b class="{{ lead|tone(rolling.users) }}">{{ "%+.4f"|format(lead.mean) }}</b>
 <small>{{ lead|interval }}</small></div>
 {% endfor %}
-<div>catalogue shown<b>{{ "%.1f"|format(100 * own["coverage@10"]) }}%</b>
-<small>top 1% gets {{ "%.1f"|format(100 * own["top1_share@10"].mean) }}% of the places</small></div>
+<div>catalogue shown<b>{{ "%.1f"|format(100 * own[shown.coverage]) }}%</b>
+<small>top 1% gets {{ "%.1f"|format(100 * own[shown.top1_share].mean) }}% of the places</small></div>
 {% if "user" in rolling.worst_slices %}
 {% set least = rolling.worst_slices.user %}
 <div>worst served users<b>{{ "%.4f"|format(least.mean) }}</b>
@@ -72,10 +73,10 @@ users, with 95% bootstrap intervals over users.</p>
 {% if served in rolling.models %}
 <h2>What changed against the champion, {{ metrics.champion }}</h2>
 {% set change = rolling.differences[served] %}
-<p>Of the first ten items, {{ "%.0f"|format(100 * rolling["overlap@10"]) }}% are those that the champion would show.
-Coverage {{ "%+.1f"|format(100 * (own["coverage@10"] - rolling.models[served]["coverage@10"])) }} points.
-{% for name, title in [("top1_share@10", "Places of the most popular 1%"), ("novelty@10", "Novelty, bits"),
-("diversity@10", "Diversity")] if name in change %}{{ title }}: {{ change[name]|signed }}. {% endfor %}</p>
+<p>Of the first {{ first }} items, {{ "%.0f"|format(100 * rolling[shown.overlap]) }}% are those that the champion would
+show. Coverage {{ "%+.1f"|format(100 * (own[shown.coverage] - rolling.models[served][shown.coverage])) }} points.
+{% for name, title in [(shown.top1_share, "Places of the most popular 1%"), (shown.novelty, "Novelty, bits"),
+(shown.diversity, "Diversity")] if name in change %}{{ title }}: {{ change[name]|signed }}. {% endfor %}</p>
 {% if behind %}
 <p class="worse">Behind the champion in {{ behind|length }} of {{ large }} slices of at least {{ least_users }} users:
 {% for name, part in behind %}{{ name }} ({{ part.differences[served]|signed }}){{ "" if loop.last else "; " }}{%
@@ -92,21 +93,21 @@ most.</p>
 {% if rolling.reranking %}
 <h2>What re-ranking costs and brings</h2>
 <p>The same ranked candidates in the ranker's order, with each control alone{{ ", and with all of them" if "all" in
-rolling.reranking }}: the first ten.</p>
+rolling.reranking }}: the first {{ first }}.</p>
 <table>
-<tr><th>controls</th><th>NDCG@10</th><th>less none</th><th>coverage</th><th>diversity</th><th>places of the top 1%</th>
-<th>of new items</th></tr>
+<tr><th>controls</th><th>{{ headers[shown.ndcg] }}</th><th>less none</th><th>coverage</th><th>diversity</th>
+<th>places of the top 1%</th><th>of new items</th></tr>
 {% for name, values in rolling.reranking.items() %}
-<tr><td>{{ name.replace("_", " ") }}</td><td>{{ "%.4f"|format(values["ndcg@10"].mean) }}
-<br><small>{{ values["ndcg@10"]|interval }}</small></td>
+<tr><td>{{ name.replace("_", " ") }}</td><td>{{ "%.4f"|format(values[shown.ndcg].mean) }}
+<br><small>{{ values[shown.ndcg]|interval }}</small></td>
 <td class="{{ values.difference|tone(rolling.users) }}">{% if name != "none" %}
 {{ "%+.4f"|format(values.difference.mean) }}<br><small>{{ values.difference|interval }}</small>{% endif %}</td>
-<td>{{ "%.1f"|format(100 * values["coverage@10"]) }}%</td>
-{% for metric in ["diversity@10", "top1_share@10"] %}
+<td>{{ "%.1f"|format(100 * values[shown.coverage]) }}%</td>
+{% for metric in [shown.diversity, shown.top1_share] %}
 <td>{% if metric in values %}{{ "%.3f"|format(values[metric].mean) }}
 <br><small>{{ values[metric]|interval(3) }}</small>{% else %}–{% endif %}</td>
 {% endfor %}
-<td>{{ "%.3f"|format(values["new_share@10"]) }}</td></tr>
+<td>{{ "%.3f"|format(values[shown.new_share]) }}</td></tr>
 {% endfor %}
 </table>
 {{ pictures.reranking | safe }}
@@ -116,9 +117,9 @@ rolling.reranking }}: the first ten.</p>
 <tr><th>model</th><th>coverage</th><th>Gini of exposure</th><th>engagements of an item</th><th>novelty, bits</th>
 <th>diversity</th><th>places of the top 1%</th></tr>
 {% for name, values in rolling.models.items() %}
-<tr><td>{{ name }}</td><td>{{ "%.1f"|format(100 * values["coverage@10"]) }}%</td>
-<td>{{ "%.3f"|format(values["gini@10"]) }}</td>
-{% for metric, digits in [("popularity@10", 1), ("novelty@10", 2), ("diversity@10", 3), ("top1_share@10", 3)] %}
+<tr><td>{{ name }}</td><td>{{ "%.1f"|format(100 * values[shown.coverage]) }}%</td>
+<td>{{ "%.3f"|format(values[shown.gini]) }}</td>
+{% for metric, digits in [(shown.popularity, 1), (shown.novelty, 2), (shown.diversity, 3), (shown.top1_share, 3)] %}
 <td>{% if metric in values %}{{ ("%%.%df"|format(digits))|format(values[metric].mean) }}
 <br><small>{{ values[metric]|interval(digits) }}</small>{% else %}–{% endif %}</td>
 {% endfor %}
@@ -200,9 +201,9 @@ These are of the log, whatever was shown then.{% endif %}{{ not_told }}</p>{% if
 {% set act = "bought" if shop.valued is defined else "taken" %}
 <tr><th>model</th><th>price of what was {{ act }} and shown, a slate</th><th>share of all that was {{ act }}</th></tr>
 {% for name, values in shop.models.items() %}
-<tr><td>{{ name }}</td><td>{{ "%.3f"|format(values["value_per_slate@10"].mean) }}
-<br><small>{{ values["value_per_slate@10"]|interval(3) }}</small></td>
-<td>{{ "%.1f"|format(100 * values["value_share@10"]) }}%</td></tr>
+<tr><td>{{ name }}</td><td>{{ "%.3f"|format(values[shown.value_per_slate].mean) }}
+<br><small>{{ values[shown.value_per_slate]|interval(3) }}</small></td>
+<td>{{ "%.1f"|format(100 * values[shown.value_share]) }}%</td></tr>
 {% endfor %}
 </table>
 {% endif %}

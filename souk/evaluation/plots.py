@@ -65,9 +65,9 @@ def recall_curves(curves: Mapping[str, Sequence[float]]) -> str:
 
 
 @rc_context(STYLE)
-def popularity_curve(curve: Mapping[str, Any]) -> str:
+def popularity_curve(curve: Mapping[str, Any], first: str = "ten") -> str:
     """The share of the exposure that the most popular items get, of each model and of the users' own choices."""
-    figure, axes = _single("most popular items, % of the catalogue", "share of the first ten")
+    figure, axes = _single("most popular items, % of the catalogue", f"share of the first {first}")
     for (name, values), color in zip(curve["models"].items(), COLORS, strict=False):
         axes.plot(curve["percent"], values, marker=".", label=name, color=color)
     axes.plot(curve["percent"], curve["data"], color="#222222", ls="--", label="engagements")
@@ -146,13 +146,13 @@ def pareto(front: Sequence[Mapping[str, float]]) -> str:
 
 
 @rc_context(STYLE)
-def reranking(found: Mapping[str, Any]) -> str:
+def reranking(found: Mapping[str, Any], places: int) -> str:
     """Accuracy with its interval beside the places of the most popular, of each set of controls."""
-    figure, axes = _single("places of the most popular 1%", "NDCG@10")
+    figure, axes = _single("places of the most popular 1%", f"NDCG@{places}")
     for (name, values), color in zip(found.items(), COLORS, strict=False):
-        own = values["ndcg@10"]
+        own = values[f"ndcg@{places}"]
         errors = [[own["mean"] - own["low"]], [own["high"] - own["mean"]]]
-        axes.errorbar(values["top1_share@10"]["mean"], own["mean"], errors, marker="o", label=name, color=color)
+        axes.errorbar(values[f"top1_share@{places}"]["mean"], own["mean"], errors, marker="o", label=name, color=color)
     axes.locator_params(nbins=5)
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure)

@@ -32,7 +32,8 @@ class Ranking:
         name: the model.
         ranks: per query, the rank of each target.
         new_ranks: per query, the rank of each target that the user never engaged with before, among all such items.
-        top: `[queries, TOP]` positions of the first items; -1 where the catalogue ends.
+        top: `[queries, places]` positions of the first items; -1 where the catalogue ends. A figure of what is shown is
+            named by its width: `coverage@10`.
     """
 
     name: str
@@ -77,6 +78,7 @@ def rank_all(
     catalogue: Catalogue,
     tell: Callable[[int], object] = lambda done: None,
     beside: Sequence[Scorer] = (),
+    places: int = TOP,
 ) -> list[Ranking]:
     """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it.
 
@@ -86,10 +88,11 @@ def rank_all(
         catalogue: the items.
         tell: is told now and then how many queries are answered.
         beside: models that share nothing with the others: a thread of their own asks them meanwhile.
+        places: the first items that are kept of each query.
     """
     due, gone = seldom(), ~catalogue.available
     every = [*scorers, *beside]
-    found = [Ranking(scorer.name, [], [], np.full((len(queries), TOP), -1, np.int64)) for scorer in every]
+    found = [Ranking(scorer.name, [], [], np.full((len(queries), places), -1, np.int64)) for scorer in every]
     pairs = [*zip(every, found, strict=True)]
 
     def ask(own: Sequence[tuple[Scorer, Ranking]], part: _Part) -> None:
@@ -127,7 +130,7 @@ class _Part:
             ranks, new = _ranks(line, query.targets, self.known[row])
             ranking.ranks.append(ranks)
             ranking.new_ranks.append(new)
-            first = top(line, TOP)
+            first = top(line, ranking.top.shape[1])
             ranking.top[self.start + row, : len(first)] = first
 
 

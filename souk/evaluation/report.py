@@ -20,6 +20,7 @@ from souk.evaluation.business import not_told
 from souk.evaluation.few_items import few_items
 from souk.evaluation.guardrails import NO_CHAMPION
 from souk.evaluation.page import PAGE
+from souk.evaluation.places import few_places, headers, in_short, in_words, places_of, shown
 from souk.evaluation.sessions import of_the_last_item
 from souk.evaluation.skill import far_off, unmeasured, without_skill
 from souk.evaluation.slice_metrics import LEAST_USERS
@@ -28,15 +29,6 @@ from souk.evaluation.verdict import CHALLENGER, CHAMPION, Rule, Verdict
 from souk.folders import placed
 from souk.metrics import LEAST_USERS as LEAST_OF_A_LEAD
 
-HEADERS = {
-    "hr@10": "HR@10",
-    "ndcg@10": "NDCG@10",
-    "mrr": "MRR",
-    "recall@10": "Recall@10",
-    "recall@50": "Recall@50",
-    "recall@100": "Recall@100",
-}
-IN_SHORT = ("hr@10", "ndcg@10", "mrr", "recall@100")
 OUTCOMES = {
     "promote": "promoted",
     "reject": "rejected",
@@ -48,9 +40,10 @@ OUTCOMES = {
 def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
     """Markdown: the main table, aligned, with what it rests on, where positives are lost, and the verdict, if any."""
     rolling, frozen = metrics["protocols"]["rolling"], metrics["protocols"]["frozen"]
-    header = ("model", *(HEADERS[name] for name in IN_SHORT), "coverage")
+    places, columns = places_of(rolling), in_short(places_of(rolling))
+    header = ("model", *columns.values(), "coverage")
     rows = [
-        (name, *(f"{values[m]['mean']:.4f}" for m in IN_SHORT), f"{values['coverage@10']:.1%}")
+        (name, *(f"{values[m]['mean']:.4f}" for m in columns), f"{values[f'coverage@{places}']:.1%}")
         for name, values in rolling["models"].items()
     ]
     primary = metrics["primary"]
@@ -62,6 +55,7 @@ def summary(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
             f"{rolling['queries']} queries of {rolling['users']} users{drawn(metrics)} in the test window"
             f"{f' ({LAST_OUT})' if metrics.get('last_out') else ''}; each "
             f"ranks the items that were there by then, of {metrics['items']} in all. {few_items(metrics)}".rstrip(),
+            *filter(None, [few_places(metrics)]),
             f"{primary} with everything frozen at the window's start ({frozen['users']} users): {ahead}."
             + _lead(frozen, primary),
             *filter(None, [of_the_last_item(rolling["continued"])]),
@@ -171,6 +165,7 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         verdict: the gate's, where it was asked.
     """
     rolling, sessions = metrics["protocols"]["rolling"], metrics["protocols"].get("sessions")
+    places = places_of(rolling)
     trained = {name: history for name, history in metrics["training"].items() if history}
     calibrated = {name: bins for name, bins in metrics["calibration"].items() if bins}
     said = at_a_glance(rolling, metrics["champion"])
@@ -187,7 +182,10 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         outcome=OUTCOMES[verdict.outcome] if verdict else "",
         of_before=_of_before(metrics, verdict),
         beside=f"{metrics['champion']} stands as the champion" if CHAMPION in rolling["models"] else NO_CHAMPION,
-        headers=HEADERS,
+        headers=headers(places),
+        shown=shown(places),
+        first=in_words(places),
+        few_places=few_places(metrics),
         least_users=LEAST_USERS,
         window=window(metrics),
         lost=lost(rolling["stages"][CHALLENGER]),
@@ -204,13 +202,13 @@ def page(metrics: Mapping[str, Any], verdict: Verdict | None) -> str:
         behind=behind(large(rolling["slices"]), CHAMPION),
         large=len(large(rolling["slices"])),
         pictures={
-            "metrics": plots.metric_bars(rolling["models"], IN_SHORT),
+            "metrics": plots.metric_bars(rolling["models"], [*in_short(places)]),
             "recall": plots.recall_curves(rolling["recall_curve"]),
-            "popularity": plots.popularity_curve(rolling["popularity_curve"]),
+            "popularity": plots.popularity_curve(rolling["popularity_curve"], in_words(places)),
             "stages": plots.stage_bars(rolling["stages"]),
             "training": plots.learning_curves(trained) if trained else "",
             "pareto": plots.pareto(metrics["pareto"]) if metrics["pareto"] else "",
-            "reranking": plots.reranking(rolling["reranking"]) if rolling["reranking"] else "",
+            "reranking": plots.reranking(rolling["reranking"], places) if rolling["reranking"] else "",
             "calibration": plots.calibration(calibrated) if calibrated else "",
         },
     )

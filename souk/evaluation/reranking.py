@@ -18,8 +18,7 @@ from souk.rerank import Reranker
 from souk.serving import ranking as served
 
 NONE, ALL = "none", "all"
-METRIC = f"ndcg@{TOP}"
-TOLD = (METRIC, f"coverage@{TOP}", f"diversity@{TOP}", f"top1_share@{TOP}")
+TOLD = ("ndcg", "coverage", "diversity", "top1_share")
 
 
 @dataclass
@@ -29,13 +28,13 @@ class Alternatives:
     Args:
         rerankers: by name: NONE, each control that is on alone, and ALL where there are several; empty where none is.
         tops: by name and query, positions in the catalogue.
-        new: by name and query, the share of them that are new items.
+        new: by name and query, bool, which of them are new items.
         size: items of a slate; the rest of it than the first TOP is chosen, and not told.
     """
 
     rerankers: dict[str, Reranker] = field(default_factory=dict)
     tops: dict[str, list[Ints]] = field(default_factory=dict)
-    new: dict[str, list[float]] = field(default_factory=dict)
+    new: dict[str, list[np.ndarray]] = field(default_factory=dict)
     size: int = TOP
 
     @classmethod
@@ -59,10 +58,11 @@ class Alternatives:
             order = reranker.order(positions, scores, time, self.size)
             first = order[places[ranked[order]] >= 0][:TOP]
             self.tops.setdefault(name, []).append(places[ranked[first]])
-            new = reranker.new(positions[first], time)
-            self.new.setdefault(name, []).append(float(new.mean()) if len(new) else 0.0)
+            self.new.setdefault(name, []).append(reranker.new(positions[first], time))
 
-    def price(self, queries: Sequence[Query], catalogue: Catalogue, content: Content, samples: int) -> dict[str, Any]:
+    def price(
+        self, queries: Sequence[Query], catalogue: Catalogue, content: Content, samples: int, places: int = TOP
+    ) -> dict[str, Any]:
         """By name: accuracy with the difference to NONE, paired by user, and what it is paid for.
 
         Args:
@@ -70,18 +70,25 @@ class Alternatives:
             catalogue: the items.
             content: of the items.
             samples: of the bootstrap.
+            places: of a slate that are looked at, at most TOP and `size`.
         """
-        rankings = []
+        rankings, metric = [], f"ndcg@{places}"
         for name, tops in self.tops.items():
             ranks = [places_among(top, query.targets) for top, query in zip(tops, queries, strict=True)]
-            rows = np.array([np.pad(top, (0, TOP - len(top)), constant_values=-1) for top in tops])
+            firsts = [top[:places] for top in tops]
+            rows = np.array([np.pad(top, (0, places - len(top)), constant_values=-1) for top in firsts])
             rankings.append(Ranking(name, ranks, ranks, rows))
-        models, per_user = summarise(rankings, queries, catalogue, content, (METRIC,), samples)
-        own = {str(name): table[METRIC].to_numpy() for name, table in per_user.groupby("model")} if models else {}
+        models, per_user = summarise(rankings, queries, catalogue, content, (metric,), samples)
+        own = {str(name): table[metric].to_numpy() for name, table in per_user.groupby("model")} if models else {}
         weights = Users.of(queries).weights
+        told = [f"{kind}@{places}" for kind in TOLD]
+        new = {
+            name: np.array([own[:places].mean() if len(own) else 0.0 for own in shown])
+            for name, shown in self.new.items()
+        }
         return {
-            name: {key: values[key] for key in TOLD if key in values}
-            | {f"new_share@{TOP}": float(np.array(self.new[name]) @ weights)}
-            | {"difference": intervals({METRIC: own[name] - own[NONE]}, samples)[METRIC]}
+            name: {key: values[key] for key in told if key in values}
+            | {f"new_share@{places}": float(new[name] @ weights)}
+            | {"difference": intervals({metric: own[name] - own[NONE]}, samples)[metric]}
             for name, values in models.items()
         }

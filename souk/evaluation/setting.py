@@ -8,7 +8,7 @@ from pathlib import Path
 
 from souk.config import Evaluate
 from souk.evaluation.content import Content
-from souk.evaluation.protocol import METRICS
+from souk.evaluation.protocol import METRICS, TOP
 from souk.evaluation.queries import Catalogue
 from souk.evaluation.window import Window
 from souk.evaluation.windows import read_window
@@ -31,6 +31,7 @@ class Setting:
         tables: output of `ingest`.
         features: output of `build_features`.
         tell: is told what begins.
+        places: of a slate that the figures of what is shown look at.
     """
 
     settings: Evaluate
@@ -41,6 +42,7 @@ class Setting:
     tables: Path
     features: Path
     tell: Tell
+    places: int = TOP
 
     @classmethod
     def read(
@@ -64,5 +66,6 @@ class Setting:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of the ranking metrics."""
-        return tuple(dict.fromkeys((*METRICS, self.settings.primary)))
+        """The names of the ranking metrics, those of the places that are shown among them."""
+        shown = f"hr@{self.places}", f"ndcg@{self.places}"
+        return tuple(dict.fromkeys((*METRICS, *shown, self.settings.primary)))

@@ -35,28 +35,30 @@ def attribution(
     moved: Sequence[np.ndarray],
     filtered: Mapping[str, int],
     unavailable: int = 0,
+    places: int = TOP,
 ) -> dict[str, Any]:
     """The share of the positives that is lost at each stage, and the share that is kept.
 
     - `filtering`: `repeat` or availability keeps it out;
-    - `kept`: it stands in the slate, among the first TOP, whichever way it came there;
+    - `kept`: it stands in the slate, among its first `places`, whichever way it came there;
     - `retrieval`: no retriever brought it, so that it is not among the candidates;
-    - `reranking`: it stood among the first TOP of the ranker's order, and the re-ranking moved it out;
-    - `ranking`: it was a candidate, and the ranker put it behind the first TOP.
+    - `reranking`: it stood among the first `places` of the ranker's order, and the re-ranking moved it out;
+    - `ranking`: it was a candidate, and the ranker put it behind these.
 
     Every positive counts once. The shares sum to 1.
 
     Args:
         ranks: per query `[targets]`, the rank in the final order.
         found: per query `[targets]` bool, whether it was among the candidates.
-        moved: per query `[targets]` bool, whether it was among the first TOP of the ranker's order.
+        moved: per query `[targets]` bool, whether it was among the first `places` of the ranker's order.
         filtered: positives that were filtered out, of the same moments, by cause; their shares, which sum to that of
             the stage, are told beside the stages'.
         unavailable: those of them that are not available now, or had ended; their share is told beside the stages'.
+        places: of a slate that are looked at.
     """
     rank, candidate, first = (np.concatenate([*parts, np.zeros(0)]) for parts in (ranks, found, moved))
     total = len(rank) + sum(filtered.values())
-    kept = rank <= TOP
+    kept = rank <= places
     lost = {
         "filtering": sum(filtered.values()),
         "retrieval": int((~kept & (candidate == 0)).sum()),
@@ -67,4 +69,4 @@ def attribution(
     shares = {stage: lost[stage] / max(1, total) for stage in STAGES}
     causes = {cause: count / max(1, total) for cause, count in filtered.items()}
     told = {"causes": causes, "unavailable": unavailable / max(1, total)}
-    return {"k": TOP, "positives": total, "shares": shares, **told}
+    return {"k": places, "positives": total, "shares": shares, **told}

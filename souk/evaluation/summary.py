@@ -27,7 +27,7 @@ def summarise(
     """Metrics of each model and of each user.
 
     Returns:
-        Per model: the mean of each metric with its 95% interval over users, coverage and Gini of the first ten (which
+        Per model: the mean of each metric with its 95% interval over users, coverage and Gini of what is shown (which
         are of a whole catalogue and have no interval); and a table with a row per user and model, a column per metric.
     """
     users = Users.of(queries)
