@@ -145,7 +145,7 @@ class FixedSlates(Fixed):
 
     def __init__(self, catalogue, candidates, scores, name="slate"):
         super().__init__(catalogue, {}, name)
-        self.observed, self.alternatives = Observed(), Alternatives()
+        self.observing, self.observed, self.alternatives = True, Observed(), Alternatives()
         self.cost = Cost()
         self._candidates = np.array([catalogue.position[item] for item in candidates])
         self._order = np.argsort([-scores.get(item, 0.0) for item in candidates], kind="stable")
@@ -157,7 +157,8 @@ class FixedSlates(Fixed):
             kept = ~np.isin(self._candidates, query.excluded)
             order = (np.cumsum(kept) - 1)[self._order[kept[self._order]]]
             heads = {"engaged": self._chances[kept], "satisfied": np.full(kept.sum(), 0.5)}
-            self.observed.add(query, self._candidates[kept], order, heads)
+            if self.observing:
+                self.observed.add(query, self._candidates[kept], order, heads)
             row = np.zeros(len(self._scores))
             row[self._candidates[kept][order]] = np.arange(len(order), 0, -1)
             rows.append(row)

@@ -57,7 +57,7 @@ class Made:
         self, catalogue, name, chance, seed=0, fill=ITEMS, popular=0.5, predicted=None, seconds=0.001, folder=None
     ):
         self.name = name
-        self.observed, self.alternatives = Observed(), Alternatives()
+        self.observing, self.observed, self.alternatives = True, Observed(), Alternatives()
         self._now = 0.0
         size = sum(path.stat().st_size for path in folder.rglob("weights")) if folder else 0
         self.cost = Cost(size, clock=lambda: self._now)
@@ -74,7 +74,8 @@ class Made:
                 order = self._order(query)
                 predicted = 1 / CANDIDATES if self._predicted is None else self._predicted
                 heads = {"engaged": np.full(CANDIDATES, predicted)}
-                self.observed.add(query, order[:CANDIDATES], np.arange(CANDIDATES), heads)
+                if self.observing:
+                    self.observed.add(query, order[:CANDIDATES], np.arange(CANDIDATES), heads)
                 row = np.zeros(len(self._catalogue.ids), np.float32)
                 row[order] = np.arange(len(order), 0, -1)
                 rows.append(row)

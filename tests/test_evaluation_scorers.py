@@ -154,6 +154,17 @@ def test_what_is_judged_is_what_is_served(scored, shop):
     assert moved and plain.alternatives.tops == {}
 
 
+def test_what_nobody_reads_is_not_kept(scored, shop):
+    from souk.evaluation.twins import Slates
+
+    queries, _, towers, _ = scored
+    slates = Slates("slate", towers, shop.features).load()
+    first = slates.score(queries)
+    slates.observing = False
+    assert np.array_equal(slates.score(queries), first)
+    assert len(slates.observed.users) == len(queries)
+
+
 def test_towers_are_asked_once_for_the_slate_and_for_themselves(scored):
     from souk.evaluation.twins import BATCH
 

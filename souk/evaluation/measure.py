@@ -21,7 +21,7 @@ from souk.evaluation.exposure import popularity_curve
 from souk.evaluation.gate import Champion
 from souk.evaluation.gone_columns import gone_columns
 from souk.evaluation.later_items import later_items
-from souk.evaluation.observed import Observed
+from souk.evaluation.observed import Observed, draw
 from souk.evaluation.places import places_of
 from souk.evaluation.protocol import METRICS, TOP, Ranking, Users, rank_all, recall_curves
 from souk.evaluation.queries import Asked, Query, ask, frozen_queries, nothing_asked
@@ -45,8 +45,13 @@ SLICE_METRICS = ("hr@10", "ndcg@10", "mrr", "recall@100")
 
 
 class ObservedScorer(Scorer, Protocol):
-    """A scorer that ranks candidates and keeps what was seen of them, and what it took."""
+    """A scorer that ranks candidates and keeps what was seen of them, and what it took.
 
+    Args:
+        observing: whether it does: it is turned off once all is read that is told of what was seen.
+    """
+
+    observing: bool
     observed: Observed
     alternatives: Alternatives
     cost: Cost
@@ -103,7 +108,9 @@ def measure_models(
     scorers = [*slates, *others]
     setting = replace(setting, places=min(TOP, *(each.alternatives.size for each in slates)))
     rolling, per_user, asked = _rolling(setting, scorers, slates)
-    ranker = _of_ranker(slates, setting)  # before the slates are asked anything else
+    ranker = _of_ranker(slates, setting)
+    for each in slates:
+        each.observing = False
     if setting.window.end - setting.window.start > 1:
         queries = frozen_queries(setting.window, setting.catalogue, setting.spec)
         frozen, _, _ = _summary("frozen", setting, queries, scorers)
@@ -151,7 +158,7 @@ def _rolling(
     taken = (event for query in queries for event in query.target_events)
     shown = read_shown(setting.features, setting.catalogue.position, taken)
     for each in slates:
-        each.observed.slates = shown
+        each.observed.slates, each.observed.drawn = shown, draw(len(queries))
     found, rankings, per_user = _summary("rolling", setting, queries, scorers)
     targets, users = Targets.of(queries), Users.of(queries)
     parts = slices_of(targets, setting.catalogue, setting.content, setting.spec)

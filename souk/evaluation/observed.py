@@ -26,14 +26,17 @@ from souk.metrics import (
 )
 from souk.spec import ENGAGED
 
+QUERIES = 20_000  # whose candidates are kept: they tell AUC and tenths, and all of a large shop's take gigabytes
+NONE = np.zeros(0, np.float32)
+
 
 @dataclass
 class Observed:
     """What the ranker said of the candidates of the queries that it was given, in their order.
 
     Args:
-        engaged: `[candidates]` predicted, per query.
-        chosen: `[candidates]` bool, whether the candidate was a target, per query.
+        engaged: `[candidates]` float32, predicted, per query of `drawn`.
+        chosen: `[candidates]` bool, whether the candidate was a target, likewise.
         given: by further head, what was predicted for each target among the candidates.
         events: the events of these targets.
         found: per query `[targets]` bool, whether the target was among the candidates.
@@ -41,6 +44,7 @@ class Observed:
         retrieved: the same in the order of the retrievers.
         targets: the events of the targets, per query.
         users: who asked, per query.
+        drawn: the queries whose candidates are kept, by place in this order; None for all.
         slates: what was shown, by event of a target.
         shown: the same of the candidates that a logged slate showed; its `retrieved` are ranks by their places there.
     """
@@ -54,6 +58,7 @@ class Observed:
     retrieved: list[Floats] = field(default_factory=list)
     targets: list[tuple[str, ...]] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
+    drawn: frozenset[int] | None = None
     slates: Mapping[str, Shown] = field(default_factory=dict)
     shown: Observed | None = None
 
@@ -68,8 +73,9 @@ class Observed:
         """
         chosen = np.isin(positions, query.targets)
         event = dict(zip(query.targets.tolist(), query.target_events, strict=True))
-        self.engaged.append(heads.get(ENGAGED, np.zeros(0)))  # of no candidates there are no heads
-        self.chosen.append(chosen)
+        if self.drawn is None or len(self.users) in self.drawn:
+            self.engaged.append(heads.get(ENGAGED, NONE))  # of no candidates there are no heads
+            self.chosen.append(chosen)
         for head, values in heads.items():
             if head != ENGAGED:
                 self.given.setdefault(head, []).extend(values[chosen].tolist())
@@ -121,7 +127,9 @@ class Observed:
                 "auc": auc(predicted, observed),
                 "log_loss": log_loss(predicted, observed),
                 "calibration_error": calibration_error(bins),
-                "predicted_over_observed": float(predicted.sum() / observed.sum()) if observed.any() else np.nan,
+                "predicted_over_observed": predicted.mean(dtype=np.float64) / observed.mean()
+                if observed.any()
+                else np.nan,
                 "predicted_over_observed_low": low,
                 "predicted_over_observed_high": high,
             }
@@ -139,9 +147,9 @@ class Observed:
         return found
 
     def _pairs(self, labels: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[Floats, Floats]]:
-        """By head: what was predicted and what came, `[examples]` each."""
-        none = np.zeros(0)
-        pairs = {ENGAGED: (np.concatenate([*self.engaged, none]), np.concatenate([*self.chosen, none]))}
+        """By head: what was predicted and what came, `[examples]` each; of `engaged` float32 and bool, as there are
+        many."""
+        pairs = {ENGAGED: (np.concatenate([NONE, *self.engaged]), np.concatenate([NONE.astype(bool), *self.chosen]))}
         for head, values in self.given.items():
             known = labels.get(head, {})
             told = [(value, known[e]) for value, e in zip(values, self.events, strict=True) if e in known]
@@ -177,6 +185,11 @@ class Observed:
         table = np.stack([*values, values[0] - values[1]], axis=1)
         told = dict(zip((*orders, "difference"), map(asdict, bootstrap_columns(table, samples, SEED)), strict=True))
         return {"queries": len(rows), "users": len(place), **told}
+
+
+def draw(queries: int) -> frozenset[int]:
+    """At most QUERIES of so many, by a seed: the same ones of each model."""
+    return frozenset(np.random.default_rng(SEED).permutation(queries)[:QUERIES].tolist())
 
 
 def places_among(ordered: Ints, targets: Ints) -> Floats:

@@ -167,7 +167,7 @@ class Slates:
 
     def __init__(self, name: str, towers: Towers, features: Path) -> None:
         self.name, self._features = name, features
-        self.observed, self.alternatives = Observed(), Alternatives()
+        self.observing, self.observed, self.alternatives = True, Observed(), Alternatives()
         self.cost = Cost(
             sum(map(weight_bytes, (towers.bundle.query_tower, towers.bundle.item_tower, towers.bundle.ranker)))
         )
@@ -193,9 +193,10 @@ class Slates:
             for row, (query, ranking) in enumerate(zip(batch, self._ranked(batch), strict=True), start=start):
                 places = self._towers.places[ranking.candidates.positions]
                 kept = places >= 0
-                ranked = (np.cumsum(kept) - 1)[ranking.ranked[kept[ranking.ranked]]]
-                self.observed.add(query, places[kept], ranked, {head: v[kept] for head, v in ranking.heads.items()})
-                self.alternatives.add(ranking, query.timestamp, places)
+                if self.observing:
+                    ranked = (np.cumsum(kept) - 1)[ranking.ranked[kept[ranking.ranked]]]
+                    self.observed.add(query, places[kept], ranked, {head: v[kept] for head, v in ranking.heads.items()})
+                    self.alternatives.add(ranking, query.timestamp, places)
                 shown = places[ranking.order]
                 scores[row, shown[shown >= 0]] = scores[row].max() + 1 + np.arange(kept.sum(), 0, -1)
         return scores
