@@ -1,4 +1,4 @@
-"""Why an item that is explained stands in no slate, in words, of requests as they come."""
+"""Why an item that is explained is not among what is ranked, in words, of requests as they come."""
 
 import json
 from dataclasses import replace
@@ -31,21 +31,30 @@ class Plain(Explainer):
         return _Sum(0.0, 0.0, np.zeros(len(case.features.window)), {})
 
 
-@pytest.fixture(scope="module")
-def recommender(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("why_not") / "shop"
+def serving(folder, **settings):
+    """A server of the shop with RULES."""
     write_shop(folder)
     spec = replace(SPEC, repeat=RULES)
     (folder / "spec.json").write_text(spec.to_json())
     told = json.loads((folder / "bundle.json").read_text())
-    (folder / "bundle.json").write_text(json.dumps(told | {"spec_hash": spec.hash}))
+    (folder / "bundle.json").write_text(json.dumps(told | {"spec_hash": spec.hash} | settings))
     return Recommender.load(Bundle.load(folder), None, None)
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory):
+    return serving(tmp_path_factory.mktemp("why_not") / "shop")
+
+
+def asked(recommender, fields, state):
+    """Ann's request for as many items as there are."""
+    request = RequestParser(recommender.spec, 100, 100).parse({"user_id": "ann", **fields}, NOW)
+    return replace(request, state=replace(STATES[0], **state))
 
 
 def said(recommender, item, fields, state):
     """The last sentence, and whether a slate of all items has it."""
-    request = RequestParser(recommender.spec, 100, 100).parse({"user_id": "ann", **fields}, NOW)
-    request = replace(request, state=replace(STATES[0], **state))
+    request = asked(recommender, fields, state)
     (slate,) = recommender.recommend([request])
     sources = {own.item_id: own.source for own in slate.items}
     return sentences(Plain(recommender).explain(request, item))[-1], sources.get(item)
@@ -81,3 +90,13 @@ def test_what_was_shown_too_often_is_said_to_wait_and_is_in_a_slate_of_all(recom
 def test_what_may_be_shown_has_no_such_sentence(recommender):
     told, source = said(recommender, ITEM, {}, {})
     assert source and not told.startswith((NOT_SHOWN, "It was shown", "No source"))
+
+
+def test_what_only_a_larger_slate_has_is_not_said_to_stand_in_none(tmp_path):
+    """Of ten candidates where nobody asks for more: a slate of all items has as many candidates as items."""
+    few = serving(tmp_path / "shop", candidates=10)
+    (slate,) = few.recommend([asked(few, {}, {})])
+    last, short = slate.items[-1].item_id, replace(asked(few, {}, {}), k=5)
+    told = sentences(Plain(few).explain(short, last))[-1]
+    assert told.startswith("No source proposed it: it is in a slate only where more are asked for (k)")
+    assert said(few, last, {}, {})[0] != told, "whoever asks for all has it among the candidates"

@@ -1,4 +1,4 @@
-"""Why an item that is explained stands in no slate of its request, whatever its score."""
+"""Why an item that is explained is not among what is ranked for its request, whatever its score."""
 
 from __future__ import annotations
 

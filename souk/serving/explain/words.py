@@ -96,6 +96,10 @@ WHY_NOT = {
     WhyNot.NO_CANDIDATE: "It is not shown to this user: the candidates of the request are others.",
     WhyNot.SHOWN_OFTEN: "It was shown to this user often of late: it is in a slate only where nothing else is left.",
 }
+UNPROPOSED = (
+    "No source proposed it: it is in a slate only where more are asked for (k), or where too few are proposed. This is "
+    "the score that it would have."
+)
 SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
@@ -294,5 +298,5 @@ def _notes(explanation: Explanation) -> list[str]:
     elif explanation.why_not is not None:
         notes.append(WHY_NOT[explanation.why_not])
     elif explanation.place is None:
-        notes.append("No source proposed it, so it stands in no slate: this is the score that it would have.")
+        notes.append(UNPROPOSED)
     return notes
