@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from souk.errors import SoukError
 from souk.evaluation.protocol import rank
 from souk.evaluation.queries import (
     CAUSES,
@@ -214,6 +215,15 @@ def test_moments_with_nothing_to_recommend_are_counted_and_not_asked(read):
     assert ask(window, sold, spec, most=20).causes == causes, "of both the first counts"
     first = ask(window, catalogue, spec, most=1)
     assert first.filtered == first.unanswered == 0, "both come after her first query"
+
+
+@pytest.mark.parametrize("time", [START - 1, START + 9], ids=["before the window", "within it"])
+def test_features_without_an_item_of_the_events_are_those_of_another_run(read, time):
+    events = [*EVENTS, ("bob", "stranger", "click", time)]
+    with pytest.raises(
+        SoukError, match=r"in .*features\. Received: 1 that it lacks, such as stranger\. Give the tables"
+    ):
+        read(spec_of("always"), events)
 
 
 def test_a_user_who_has_taken_everything_costs_one_walk(read, monkeypatch):

@@ -20,10 +20,10 @@ from souk.state import Event, UserState, engaging, keeps_out, state_of, walk
 from souk.state_rows import profile_of
 from souk.withheld import at_hand, hidden, withheld
 
-UNKNOWN, UNAVAILABLE, ENDED = "not in the catalogue", "not available", "ended"
+UNAVAILABLE, ENDED = "not available", "ended"
 OWN, AT_HAND, REPEATED = "the user's own", "at hand", "taken before"  # by `repeat`: `own`, its pause, and its rule
 HIDDEN, TIRED = "hidden", "shown often"  # by the user, and by `repeat.fatigue`
-CAUSES = (UNKNOWN, UNAVAILABLE, ENDED, OWN, AT_HAND, HIDDEN, REPEATED, TIRED)  # why an item is kept out of a slate
+CAUSES = (UNAVAILABLE, ENDED, OWN, AT_HAND, HIDDEN, REPEATED, TIRED)  # why an item is kept out of a slate
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,8 @@ class _Moment:
         barred = kept_out(self._known, self.time, catalogue.on_offer, spec)
         found: dict[int, str] = {}
         for event in self.wanted:
-            place = catalogue.position.get(event.item_id)
-            if place is None or event.item_id in barred or not catalogue.to_be_had(place, self.time):
+            place = catalogue.position[event.item_id]
+            if event.item_id in barred or not catalogue.to_be_had(place, self.time):
                 continue
             if not catalogue.is_own(place, self.state.user_id):
                 found.setdefault(place, event.event_id)
@@ -232,10 +232,8 @@ class _Moment:
             (REPEATED, withheld(self._known, self.time, spec)),
         )
         for item in sorted({event.item_id for event in self.wanted}):
-            place = catalogue.position.get(item)
-            if place is None:
-                yield UNKNOWN
-            elif place not in targets and not catalogue.available[place]:
+            place = catalogue.position[item]
+            if place not in targets and not catalogue.available[place]:
                 yield UNAVAILABLE
             elif place not in targets and catalogue.until[place] < self.time:
                 yield ENDED
@@ -245,8 +243,8 @@ class _Moment:
 
     def unavailable(self, catalogue: Catalogue) -> int:
         """How many of the items wanted are not available."""
-        places = {catalogue.position.get(event.item_id, -1) for event in self.wanted}
-        return sum(place < 0 or not catalogue.to_be_had(place, self.time) for place in places)
+        places = {catalogue.position[event.item_id] for event in self.wanted}
+        return sum(not catalogue.to_be_had(place, self.time) for place in places)
 
 
 def _moments(window: Window, user: str, catalogue: Catalogue, spec: FeatureSpec) -> Iterator[_Moment]:

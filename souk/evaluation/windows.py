@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from souk.errors import SoukError
 from souk.evaluation.queries import Catalogue
 from souk.evaluation.window import Window
 from souk.features.labels import engaging_rows
@@ -54,6 +55,9 @@ def read_window(
 
     Returns:
         The catalogue as it was known at the start of the window, and the users who engage in the window.
+
+    Raises:
+        SoukError: an event is of an item that the features lack.
     """
     windows = read_windows(features / "windows.json")
     start = {"validation": windows.validation_start, "test": windows.test_start}[name]
@@ -77,6 +81,10 @@ def _read_catalogue(
     ids = tuple(items["item_id"].to_pylist())
     position = {item: place for place, item in enumerate(ids)}
     past = _history(tables, spec, LABEL_COLUMNS, ("timestamp", "<", start))
+    if unknown := {*past["item_id"].unique().to_pylist(), *inside["item_id"].unique().to_pylist()} - position.keys():
+        expected, received = f"every item of the events of {tables} in {features}", f"{len(unknown):,} that it lacks"
+        remedy = "Give the tables and the features of one run."
+        raise SoukError(expected, f"{received}, such as {min(unknown)}", remedy)
     places = past["item_id"].to_pandas().map(position).to_numpy(np.int64)
     engaged = engaging_rows(past, spec.objectives.engaged)
     old = np.zeros(len(ids), dtype=bool)
