@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from souk.declared import item_features
 from souk.errors import SoukError
+from souk.models import towers
 from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit
@@ -136,8 +137,9 @@ def test_the_epoch_that_the_judge_finds_best_is_kept(market):
     history = fit.fit(market.windows["validation_start"], 5, lambda _: None, judge)
     assert [epoch.get("ndcg@10") for epoch in history] == [None, None, 0.2, 0.4, 0.3]  # the second half
     kept, last = arrays(model), judge.seen[2]
-    [lean] = [name for name in kept if name.endswith("/lean")]
-    assert np.any(kept.pop(lean)), "what new items lean to follows from what is kept"
+    known = [name for name in kept if name.endswith(("/known_content", "/known_vectors"))]
+    assert len(known) == 2
+    assert all(np.any(kept.pop(name)) for name in known), "what new items lean to follows from what is kept"
     for name in kept:
         np.testing.assert_array_equal(kept[name], judge.seen[1][name])
     assert any(np.any(kept[name] != last[name]) for name in kept)
@@ -275,24 +277,24 @@ def test_no_sequences_is_an_error(market, tmp_path):
         Sequences.open(tmp_path / "f", market.spec, market.transforms, market.catalogue.ids)
 
 
-def test_new_items_lean_to_what_is_asked_and_known_ones_stay(market):
-    """The same training with and without: known items' vectors are equal, that of an unknown one is nearer the mean
-    of all queries of the training."""
+def test_new_items_lean_to_known_ones_of_their_content_and_these_stay(market):
+    """The same training with and without: known items' vectors are equal, that of an unknown one is moved towards the
+    mean of the known ones whose content is nearest."""
     start = market.windows["validation_start"]
     found, vectors = {}, {}
+    unknown = {"item_id": tf.fill([len(market.catalogue.ids)], tf.constant(UNKNOWN, tf.int64))}
     for lean in (0.0, 0.5):
         model = market.towers(config := CONFIG.model_copy(update={"new_item_lean": lean}))
         market.fit(model, start, 1, config)
-        raw = {name: value[:1] for name, value in market.catalogue.features.items()}
-        found[lean] = model.item_tower(raw | {"item_id": tf.constant([UNKNOWN], tf.int64)}).numpy()[0]
+        found[lean] = model.item_tower(market.catalogue.features | unknown).numpy()
         vectors[lean] = item_vectors(model, market.catalogue)
     trained = market.sequences.trained(start)
     seen = np.array([item in trained.items for item in market.catalogue.ids])
     assert seen.sum() > 0
     np.testing.assert_array_equal(vectors[0.0][seen], vectors[0.5][seen])
-    batches = list(market.sequences.batches(8, 0, start))
-    towers = [model.query_tower(b["user"], b["token"], b["query"], b["visible"]).numpy() for b in batches]
-    asked = np.concatenate([own[batch["counts"].numpy()] for own, batch in zip(towers, batches, strict=True)])
-    mean = asked.mean(axis=0)
-    leant = found[0.0] + 0.5 * mean / np.linalg.norm(mean)
-    np.testing.assert_allclose(found[0.5], leant / np.linalg.norm(leant), atol=1e-5)
+    known = trained.frequency > 0
+    near = np.exp((found[0.0] @ found[0.0][known].T - 1) / towers.BREADTH)
+    neighbours = near @ vectors[0.0][known]
+    leant = found[0.0] + 0.5 * neighbours / np.linalg.norm(neighbours, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[0.5], leant / np.linalg.norm(leant, axis=1, keepdims=True), atol=1e-5)
+    assert (np.abs(found[0.5] - found[0.0]).max(axis=1) > 1e-3).all()

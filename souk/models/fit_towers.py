@@ -19,7 +19,6 @@ from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoints
 from souk.models.judge import RetrievalJudge
 from souk.models.losses import cross_entropy, disagreement, sample_chance, sampled_logits, temperature_of
-from souk.models.mean_query import mean_query
 from souk.models.optimizer import RowAdamW
 from souk.models.seen import mark_seen
 from souk.models.sequences import Catalogue, Sequences
@@ -159,8 +158,7 @@ class TowerFit:
             self._checkpoints.save(self._fits, self._state(), best, history)
         for name, variable in named_weights(self.model).items() if best else ():
             variable.assign(best[name])
-        asked = mean_query(self.model, self.sequences, self.config.batch_rows, end, self.config.seed)
-        self.model.item_tower.lean_to(asked, self.config.new_item_lean)
+        self.model.item_tower.lean_to(self.catalogue.features, trained.frequency)
         return history
 
     def refresh(self, end: int, epochs: int | Literal["auto"], report: Callable[[str], None]) -> list[dict[str, float]]:

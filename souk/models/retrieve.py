@@ -25,6 +25,7 @@ from souk.pair_query import PairQuery
 
 RETRIEVED = 500  # items kept for each example
 BATCH_ROWS = 64
+ITEMS = 1024  # through the item tower at a time
 SCORES = 16_000_000  # held at once
 TOGETHER = 256  # moments whose pasts are in memory
 
@@ -34,9 +35,9 @@ def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
     return np.concatenate(
         [
             model.item_tower(
-                {name: values[start : start + 4096] for name, values in catalogue.features.items()}
+                {name: values[start : start + ITEMS] for name, values in catalogue.features.items()}
             ).numpy()
-            for start in range(0, len(catalogue.ids), 4096)
+            for start in range(0, len(catalogue.ids), ITEMS)
         ]
     )
 

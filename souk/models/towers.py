@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from souk.config import TrainTwoTower
@@ -14,6 +16,8 @@ from souk.models.encoder import CausalEncoder
 from souk.models.inputs import UNKNOWN, FeatureEncoder, TransformedFeature
 
 Inputs = Mapping[str, tf.Tensor]
+AMONG = 16_384  # known items to which a new one may lean: their vectors are in the item tower again, at most 8 MB
+BREADTH = 0.02  # by which a neighbour's cosine is less where it counts a third
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Perceptron(keras.layers.Layer):
 class ItemTower(keras.layers.Layer):
     """What an item is called and what it is made of: the sum of its id's embedding and its content's.
 
-    An item that training never saw is its content, and leans to what is asked on average. Without it, known items,
+    An item that training never saw is its content, and leans to the known items of the nearest content (a mapping by
+    neighbours, Gantner et al. 2010, with a smooth kernel, so that rounding decides nothing). Without it, known items,
     whose own embeddings stand out, leave a new one no place among all, however well it suits.
     """
 
@@ -91,31 +96,47 @@ class ItemTower(keras.layers.Layer):
         content = shape.of("item", "item_id")
         self.features = FeatureEncoder(content, config.dim, name="features") if content else None
         self.content = Perceptron(config.dim, config.dropout, name="content")
-        self.dim = config.dim
+        self.dim, self.lean = config.dim, config.new_item_lean
+        self.among = min(items.size, AMONG)
 
     def build(self, _: object) -> None:
-        """Creates what new items lean to; none until a fit has ended."""
-        self.lean = self.add_weight(shape=(self.dim,), initializer="zeros", trainable=False, name="lean")
+        """Creates what new items lean to; nothing until a fit has ended."""
+        made = partial(self.add_weight, shape=(self.among, self.dim), initializer="zeros", trainable=False)
+        self.known_content, self.known_vectors = made(name="known_content"), made(name="known_vectors")
 
     def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
         """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
+        vector = self._own(item, training)
+        if training:
+            return vector
+        new = tf.where(tf.gather(self.items.seen, item["item_id"]) == 0)
+        return tf.tensor_scatter_nd_update(vector, new, self._leaning(tf.gather_nd(vector, new)))
+
+    def _own(self, item: Inputs, training: bool = False) -> tf.Tensor:
         vector = self.items(item["item_id"], training=training)
         if self.features is not None:
             vector += self.content(self.features(item), training=training)
-        vector = tf.math.l2_normalize(vector, axis=-1)
-        if training:
-            return vector
-        seen = tf.gather(self.items.seen, item["item_id"])[..., tf.newaxis] > 0
-        return tf.where(seen, vector, tf.math.l2_normalize(vector + self.lean, axis=-1))
+        return tf.math.l2_normalize(vector, axis=-1)
 
-    def lean_to(self, vector: tf.Tensor, strength: float) -> None:
-        """Says what new items lean to, and how much.
+    def _leaning(self, content: tf.Tensor) -> tf.Tensor:
+        """`[new, dim]`: unit vectors of content alone, moved towards the mean of their neighbours by `lean`."""
+        near = tf.matmul(content, self.known_content.value, transpose_b=True)
+        neighbours = tf.matmul(tf.nn.softmax(near / BREADTH), self.known_vectors.value)
+        return tf.math.l2_normalize(content + self.lean * tf.math.l2_normalize(neighbours, axis=-1), axis=-1)
+
+    def lean_to(self, features: Inputs, taken: np.ndarray) -> None:
+        """Says to what new items lean: to the AMONG most taken ones. Rows of zeros fill up, which lead nowhere.
 
         Args:
-            vector: `[dim] float32`, of any length.
-            strength: length of what is added to a unit vector.
+            features: transformed, of all items `[items, ...]`.
+            taken: `[items]`, how often each was a target of the fit.
         """
-        self.lean.assign(strength * tf.math.l2_normalize(vector))
+        rows = np.argsort(-taken, kind="stable")[: min(self.among, np.count_nonzero(taken))]
+        own = {name: tf.gather(values, rows) for name, values in features.items()}
+        unknown = own | {"item_id": tf.fill([len(rows)], tf.constant(UNKNOWN, tf.int64))}
+        fill = [[0, self.among - len(rows)], [0, 0]]
+        self.known_content.assign(tf.pad(self._own(unknown), fill))
+        self.known_vectors.assign(tf.pad(self._own(own), fill))
 
 
 class QueryTower(keras.layers.Layer):

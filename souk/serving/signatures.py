@@ -15,6 +15,7 @@ from souk.errors import SoukError
 from souk.serving.beside import Run, here
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+ITEMS = 1024  # at a time: how near new ones are to thousands of known ones is held at once
 
 
 class Graph:
@@ -153,7 +154,11 @@ class ItemTower(_Model):
 
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The unit vectors `[rows, dim]` float32 of raw features."""
-        return self._serve(inputs)["vector"]
+        rows = len(next(iter(inputs.values())))
+        parts = (
+            {name: values[start : start + ITEMS] for name, values in inputs.items()} for start in range(0, rows, ITEMS)
+        )
+        return np.concatenate([self._serve(part)["vector"] for part in parts])
 
 
 class Ranker(_Model):
