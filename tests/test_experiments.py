@@ -199,6 +199,7 @@ TWO = "{a: {share: 0.5}, b: {share: 0.5, %s}}"
             ["experiments.x.traffic: a multiple of 0.0001. Received: '0.00004'"],
         ),
         ("holdout: 0.12345", ["holdout: a multiple of 0.0001. Received: 0.12345", "docs/experiments.md"]),
+        ("holdout: 1.0e+305", ["holdout: less than 1"]),
         (
             "experiments: {X: {arms: " + TWO % "" + "}}",
             ["experiments.X", "at most 64 small letters, digits, _ and -, the first a letter"],

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from souk.declared import item_features
 from souk.errors import SoukError
-from souk.models import towers
 from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit
@@ -275,26 +274,3 @@ def test_no_sequences_is_an_error(market, tmp_path):
     shutil.copytree(market.folder, tmp_path / "f", ignore=shutil.ignore_patterns("*.tfrecord"))
     with pytest.raises(SoukError, match="tfrecord"):
         Sequences.open(tmp_path / "f", market.spec, market.transforms, market.catalogue.ids)
-
-
-def test_new_items_lean_to_known_ones_of_their_content_and_these_stay(market):
-    """The same training with and without: known items' vectors are equal, that of an unknown one is moved towards the
-    mean of the known ones whose content is nearest."""
-    start = market.windows["validation_start"]
-    found, vectors = {}, {}
-    unknown = {"item_id": tf.fill([len(market.catalogue.ids)], tf.constant(UNKNOWN, tf.int64))}
-    for lean in (0.0, 0.5):
-        model = market.towers(config := CONFIG.model_copy(update={"new_item_lean": lean}))
-        market.fit(model, start, 1, config)
-        found[lean] = model.item_tower(market.catalogue.features | unknown).numpy()
-        vectors[lean] = item_vectors(model, market.catalogue)
-    trained = market.sequences.trained(start)
-    seen = np.array([item in trained.items for item in market.catalogue.ids])
-    assert seen.sum() > 0
-    np.testing.assert_array_equal(vectors[0.0][seen], vectors[0.5][seen])
-    known = trained.frequency > 0
-    near = np.exp((found[0.0] @ found[0.0][known].T - 1) / towers.BREADTH)
-    neighbours = near @ vectors[0.0][known]
-    leant = found[0.0] + 0.5 * neighbours / np.linalg.norm(neighbours, axis=1, keepdims=True)
-    np.testing.assert_allclose(found[0.5], leant / np.linalg.norm(leant, axis=1, keepdims=True), atol=1e-5)
-    assert (np.abs(found[0.5] - found[0.0]).max(axis=1) > 1e-3).all()

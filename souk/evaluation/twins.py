@@ -31,12 +31,12 @@ from souk.spec import FeatureSpec
 from souk.state import UserState, features_at
 
 BATCH = 64  # requests in one call of the models
-BY_ID = re.compile(r"/(items|users)/(table|seen)/")  # in the names of variables (souk.models.towers)
+BY_ID = re.compile(r"/((items|users)/(table|seen)|known_(content|vectors))/")  # variables of souk.models.towers
 ABSENT = np.float32(-1e30)  # below everything: an item that the bundle does not have
 
 
 def weight_bytes(model: Path) -> int:
-    """The bytes of a SavedModel's weights without the tables by item and by user id: a shop that grows is no worse."""
+    """The bytes of a SavedModel's weights but those with a row for each item or user: a grown shop is no worse."""
     weights = tf.train.load_checkpoint(str(model / "variables" / "variables"))
     kinds = weights.get_variable_to_dtype_map()
     return sum(

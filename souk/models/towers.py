@@ -16,7 +16,7 @@ from souk.models.encoder import CausalEncoder
 from souk.models.inputs import UNKNOWN, FeatureEncoder, TransformedFeature
 
 Inputs = Mapping[str, tf.Tensor]
-AMONG = 16_384  # known items to which a new one may lean: their vectors are in the item tower again, at most 8 MB
+AMONG = 16_384  # known items to which a new one may lean; the item tower has them again: 8 MB where `dim` is 64
 BREADTH = 0.02  # by which a neighbour's cosine is less where it counts a third
 
 
@@ -97,20 +97,25 @@ class ItemTower(keras.layers.Layer):
         self.features = FeatureEncoder(content, config.dim, name="features") if content else None
         self.content = Perceptron(config.dim, config.dropout, name="content")
         self.dim, self.lean = config.dim, config.new_item_lean
-        self.among = min(items.size, AMONG)
+        self.among = min(items.size, AMONG) if self.lean else 0
 
     def build(self, _: object) -> None:
         """Creates what new items lean to; nothing until a fit has ended."""
-        made = partial(self.add_weight, shape=(self.among, self.dim), initializer="zeros", trainable=False)
-        self.known_content, self.known_vectors = made(name="known_content"), made(name="known_vectors")
+        if self.among:
+            made = partial(self.add_weight, shape=(self.among, self.dim), initializer="zeros", trainable=False)
+            self.known_content, self.known_vectors = made(name="known_content"), made(name="known_vectors")
 
     def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
         """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
         vector = self._own(item, training)
-        if training:
+        if training or not self._leans():
             return vector
         new = tf.where(tf.gather(self.items.seen, item["item_id"]) == 0)
         return tf.tensor_scatter_nd_update(vector, new, self._leaning(tf.gather_nd(vector, new)))
+
+    def _leans(self) -> bool:
+        """Whether new items lean at all: before a fit has ended a judge need not pay for it."""
+        return self.among > 0 and not (tf.executing_eagerly() and not np.any(self.known_vectors.value[0]))
 
     def _own(self, item: Inputs, training: bool = False) -> tf.Tensor:
         vector = self.items(item["item_id"], training=training)
@@ -131,6 +136,8 @@ class ItemTower(keras.layers.Layer):
             features: transformed, of all items `[items, ...]`.
             taken: `[items]`, how often each was a target of the fit.
         """
+        if not self.among:
+            return
         rows = np.argsort(-taken, kind="stable")[: min(self.among, np.count_nonzero(taken))]
         own = {name: tf.gather(values, rows) for name, values in features.items()}
         unknown = own | {"item_id": tf.fill([len(rows)], tf.constant(UNKNOWN, tf.int64))}
