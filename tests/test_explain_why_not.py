@@ -98,5 +98,5 @@ def test_what_only_a_larger_slate_has_is_not_said_to_stand_in_none(tmp_path):
     (slate,) = few.recommend([asked(few, {}, {})])
     last, short = slate.items[-1].item_id, replace(asked(few, {}, {}), k=5)
     told = sentences(Plain(few).explain(short, last))[-1]
-    assert told.startswith("No source proposed it: it is in a slate only where more are asked for (k)")
+    assert told.startswith("No source proposed it: a slate has it only where more are asked for")
     assert said(few, last, {}, {})[0] != told, "whoever asks for all has it among the candidates"

@@ -96,10 +96,7 @@ WHY_NOT = {
     WhyNot.NO_CANDIDATE: "It is not shown to this user: the candidates of the request are others.",
     WhyNot.SHOWN_OFTEN: "It was shown to this user often of late: it is in a slate only where nothing else is left.",
 }
-UNPROPOSED = (
-    "No source proposed it: it is in a slate only where more are asked for (k), or where too few are proposed. This is "
-    "the score that it would have."
-)
+UNPROPOSED = "No source proposed it: a slate has it only where more are asked for, or too few are proposed."
 SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
