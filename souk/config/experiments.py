@@ -23,7 +23,7 @@ Name = Annotated[str, spelled("[a-z][a-z0-9_-]{0,63}", "at most 64 small letters
 
 
 def _whole_buckets(share: float) -> float:
-    if abs(share) <= 1 and abs(share * BUCKETS - round(share * BUCKETS)) > 1e-6:  # else it is refused for that
+    if abs(share * BUCKETS - round(share * BUCKETS)) > 1e-6:
         raise ValueError(f"a multiple of {1 / BUCKETS:g}")
     return share
 
