@@ -90,6 +90,7 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
     """The inverse of `to_row`; lists may be any sequence, and a missing or null one is empty."""
     times = _list(row, "event_time")
     contexts = _list(row, "event_context") or ["{}"] * len(times)
+    said = {text: json.loads(text) for text in {*contexts} - {"{}"}}  # a user's visits are in few places
     columns = (
         _list(row, "event_item_id"),
         _list(row, "event_type"),
@@ -97,7 +98,7 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
         _list(row, "event_value"),
         _list(row, "event_id"),
         _list(row, "event_dwell_seconds"),
-        [json.loads(context) if context != "{}" else NO_CONTEXT for context in contexts],
+        [said.get(text, NO_CONTEXT) for text in contexts],
     )
     events = tuple(map(Event._make, zip(*columns, strict=True)))
     return UserState(

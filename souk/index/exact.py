@@ -8,6 +8,7 @@ from souk.index.interface import Allowed, Exclusions, Index, padded
 from souk.metrics import top
 
 BLOCK = 16_000_000  # scores held at once
+FEW = 16  # queries whose vectors stand on the right of a product
 SPARSE = 8  # where fewer than one item in so many may appear, only their vectors are read
 
 
@@ -40,11 +41,17 @@ class ExactIndex(Index):
             rows = range(start, min(start + step, len(queries)))
             masks = {row: self.mask(row, exclude, available_only, allowed) for row in rows}
             dense = [row for row, mask in masks.items() if SPARSE * np.count_nonzero(mask) >= len(self)]
-            lines = dict(zip(dense, queries[dense] @ self.vectors.T, strict=True))
+            lines = dict(zip(dense, self._products(queries[dense]), strict=True))
             for row, mask in masks.items():
                 found, scores = self.best(queries[row], k, mask, lines.get(row))
                 positions[row, : len(found)], best[row, : len(found)] = found, scores
         return positions, best
+
+    def _products(self, queries: np.ndarray) -> np.ndarray:
+        """`[queries, items]`. With a few queries, BLAS takes less than half the time where they are on the right."""
+        if len(queries) > FEW:
+            return np.asarray(queries @ self.vectors.T)
+        return np.ascontiguousarray((self.vectors @ queries.T).T)
 
     def best(
         self, query: np.ndarray, k: int, mask: np.ndarray, line: np.ndarray | None = None
