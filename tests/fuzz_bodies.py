@@ -90,7 +90,10 @@ TENSOR = st.fixed_dictionaries(
     optional={"parameters": ANY},
 )
 TYPED = st.fixed_dictionaries({"name": NAMES, "datatype": TYPES, "shape": SHAPES, "data": DATA})  # KServe takes them
+FITTING = st.just([{"name": "user_id", "datatype": "BYTES", "shape": [2], "data": ["ann", "new"]}])
+OUTPUT_NAMES = st.lists(st.fixed_dictionaries({"name": st.sampled_from(list(OUTPUTS)) | TEXTS}), max_size=3)
 V2_BODIES = st.one_of(
+    st.fixed_dictionaries({"inputs": FITTING}, optional={"outputs": OUTPUT_NAMES, "id": TEXTS, "parameters": ANY}),
     st.fixed_dictionaries(
         {"inputs": st.lists(TENSOR, max_size=4) | ANY},
         optional={

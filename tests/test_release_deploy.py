@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -203,6 +204,22 @@ def test_deploy_mends_what_is_damaged(packaged, tmp_path):
     assert run(workspace, *first)["states"] == 12
     assert serves(workspace, first[0])
     assert needed(workspace, time.time()) == {workspace.current_release()}, "no prune deletes it on its way"
+
+
+@pytest.mark.parametrize("marks", ["hidden", "engaged"])
+def test_marks_that_came_meanwhile_stay(packaged, tmp_path, marks):
+    """They make no other state of one, though its count is what it was."""
+    workspace, first = Workspace(tmp_path), packaged[0]
+    run(workspace, *first)
+    store, now = FeastStore(workspace.feast, SPEC), time.time_ns() // 1_000_000
+    (state,) = store.read(pq.read_table(f"{first[1]}/user_state.parquet")["user_id"].to_pylist()[:1])
+    marked = replace(state, **{marks: {**getattr(state, marks), ITEM_IDS[0]: now}})
+    store.write([marked], now)
+    assert run(workspace, *first)["states"] == 0
+    (kept,) = store.read([state.user_id])
+    assert getattr(kept, marks) == getattr(marked, marks) != getattr(state, marks)
+    store.write([replace(marked, events=state.events[1:])], now)
+    assert run(workspace, *first)["states"] == 12, "another state is none that became of it"
 
 
 @pytest.mark.parametrize("lost", ["the folder", "the states"])

@@ -73,16 +73,20 @@ def test_they_share_calls_learn_of_events_and_lose_no_impression(tmp_path):
     assert written.num_rows == 60 + 1 + 20
 
 
-def test_both_answer_at_the_grpc_port(tmp_path):
+def ask(server, timeout=None):
+    """The answer to a call in a connection of its own."""
     user = pb.ModelInferRequest.InferInputTensor(name="user_id", datatype="BYTES", shape=[1])
     user.contents.bytes_contents.append(b"ann")
     request = pb.ModelInferRequest(model_name="souk", inputs=[user])
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        return rpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=timeout)
+
+
+def test_both_answer_at_the_grpc_port(tmp_path):
     with two(tmp_path) as (_, server):
         calls, labels = Counter(), 'code="OK",protocol="grpc"'
         while min(of_each(server, "souk_requests_total", labels)) == 0:  # it is chance whose a connection is
-            with grpc.insecure_channel(f"127.0.0.1:{server.grpc}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
-                answer = rpc.GRPCInferenceServiceStub(channel).ModelInfer(request)
-            calls[len(answer.outputs) > 0] += 1
+            calls[len(ask(server).outputs) > 0] += 1
         assert set(calls) == {True} and sum(of_each(server, "souk_requests_total", labels)) == calls[True]
 
 
@@ -109,6 +113,19 @@ def test_one_that_hangs_keeps_no_metrics_and_no_end_of_the_other(tmp_path):
             time.sleep(0.05)
         os.kill(hung, signal.SIGCONT)
         assert server.process.wait(60) == 0
+
+
+def test_one_that_hangs_is_replaced(tmp_path):
+    """At the gRPC port each has a socket of its own, to which new connections come whether it hangs or not."""
+    with two(tmp_path) as (_, server):
+        hung = pids(server)[-1]
+        os.kill(hung, signal.SIGSTOP)
+        while hung in pids(server) or len(pids(server)) < COUNT or of_each(server, "souk_worker_up") != [1, 1]:
+            time.sleep(0.1)
+        assert "hangs: its event loop has not turned for 15 s" in (tmp_path / "log").read_text()
+        answers = [ask(server, timeout=5) for _ in range(20)]
+        assert all(answer.outputs for answer in answers)
+        assert server.stop() == 0
 
 
 def test_a_signal_to_all_of_them_is_one_and_they_drain(tmp_path):

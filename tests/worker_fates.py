@@ -32,5 +32,6 @@ def fated(folder: Path, worker: Worker) -> None:
     if fate.startswith("ends"):
         os._exit(4)
     while not told or fate == "hears nothing":
+        worker.turns.value += fate == "turns" or (fate == "hangs once" and not worker.turns.value)
         time.sleep(0.01)
     (folder / f"told {worker.number} {told[0]}").touch()

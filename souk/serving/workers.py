@@ -8,6 +8,7 @@ starts another where one ended, and passes on the signals that end them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 REST_SECONDS = 1.0, 30.0  # before another takes the place of one that ended: the first time, and at most
 LONG_SECONDS = 60.0  # one that answered for as long did not end for what it was started with
 SHORT = 80  # bytes of a folder in which a Unix socket can be
+LOOK_SECONDS = 1.0  # between two looks at who hangs, and between what a worker tells to show that it does not
+HUNG_LOOKS = 15  # after so many that found no news of a worker, it is killed
 ENDING = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 SPAWN = get_context("spawn")
 
@@ -47,6 +50,7 @@ class Worker:
         listening: the HTTP socket of all.
         grpc_port: of all.
         pipe: to the process that starts them.
+        turns: a number that both see: how often it told that it does not hang.
     """
 
     number: int
@@ -55,6 +59,7 @@ class Worker:
     listening: socket
     grpc_port: int
     pipe: Connection
+    turns: Any
 
     def report(self, text: str) -> None:
         """Tells what a server alone would print."""
@@ -64,12 +69,21 @@ class Worker:
         """Tells that it answers."""
         self.pipe.send(("ready",))
 
+    async def turn(self) -> None:
+        """Shows that the event loop turns, for as long as it does."""
+        while True:
+            self.turns.value += 1
+            await asyncio.sleep(LOOK_SECONDS)
+
 
 @dataclass
 class _Running:
     process: BaseProcess
     pipe: Connection
+    turns: Any
     ready: float = 0.0  # when it was, by the clock that only grows; 0 where it is not
+    seen: int = 0  # of its turns, at the last look, and
+    silent: int = 0  # looks in a row that found no other
 
 
 class Workers:
@@ -101,6 +115,7 @@ class Workers:
         self._due: dict[int, float] = {}
         self._rests = dict.fromkeys(range(count), REST_SECONDS[0])
         self._answered = self._told = False
+        self._looked = 0.0
         self._until = 0.0  # when those that were told to end are killed; 0 before that
 
     def run(self) -> None:
@@ -121,6 +136,7 @@ class Workers:
                 self._start(0, *place)
                 while self._running or (self._due and not self._until):
                     self._look()
+                    self._watch()
                     if self._until:
                         listening.close()  # the workers have theirs
                         if time.monotonic() > self._until:
@@ -132,6 +148,20 @@ class Workers:
                         self._start(number, *place)
             finally:
                 self._stop()
+
+    def _watch(self) -> None:
+        """Kills who hangs, so that another takes its place. Looks are counted, and not time: where the whole machine
+        stood still, nobody hangs."""
+        if self._until or time.monotonic() < self._looked + LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for number, worker in self._running.items():
+            turns = worker.turns.value
+            worker.silent = worker.silent + 1 if turns == worker.seen > 0 else 0
+            worker.seen = turns
+            if worker.silent == HUNG_LOOKS:
+                logger.error("worker %d hangs: its event loop has not turned for %d s", number, worker.silent)
+                worker.process.kill()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -164,9 +194,9 @@ class Workers:
     def _start(self, number: int, folder: Path, listening: socket, grpc_port: int) -> None:
         self._due.pop(number, None)
         try:
-            ours, theirs = SPAWN.Pipe()
+            (ours, theirs), turns = SPAWN.Pipe(), SPAWN.RawValue("Q")
             with theirs:  # so that the end of the process is the end of the pipe
-                worker = Worker(number, self._count, folder, listening, grpc_port, theirs)
+                worker = Worker(number, self._count, folder, listening, grpc_port, theirs, turns)
                 process = SPAWN.Process(target=_one, args=(self._work, worker), name=f"worker {number}")
                 with _no_interrupt():
                     process.start()
@@ -175,13 +205,13 @@ class Workers:
                 raise
             self._rest(number, f"cannot be started: {error}")
             return
-        self._running[number] = _Running(process, ours)
+        self._running[number] = _Running(process, ours, turns)
         if self._until:  # since a moment ago
             _pass_on(process, signal.SIGTERM)
 
     def _look(self) -> None:
         """Waits a second at most for what workers tell."""
-        told = connection.wait([each.pipe for each in self._running.values()], 1.0)
+        told = connection.wait([each.pipe for each in self._running.values()], LOOK_SECONDS)
         for number, worker in list(self._running.items()):
             if worker.pipe not in told:
                 continue

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,12 @@ def _swept(place: Workspace, server: str, cluster: Cluster | None) -> list[str]:
         return []
 
 
+def _follows(found: UserState, wanted: UserState, spec: FeatureSpec) -> bool:
+    """Whether a state is the one of the file, or became of it: by events, or by marks alone, which are not counted."""
+    unmarked = replace(found, hidden=wanted.hidden, shown=wanted.shown, engaged=wanted.engaged)
+    return found.count > wanted.count or _text(unmarked, spec) == _text(wanted, spec)
+
+
 def _text(state: UserState, spec: FeatureSpec) -> str:
     """A state to compare: NaN equals NaN in it."""
     return json.dumps(to_row(state, spec), sort_keys=True)
@@ -168,10 +175,7 @@ def _fill_store(spec: FeatureSpec, place: Workspace, user_state: Path, uri: str)
         found = FeastStore(place.feast, spec, Access(uri)).read([state.user_id for state in wanted])
     except StoreError:
         found = []
-    # A state may be newer here than in the file, but not another one.
-    same = len(found) == len(wanted) and all(
-        f and (f.count > w.count or _text(f, spec) == _text(w, spec)) for f, w in zip(found, wanted, strict=True)
-    )
+    same = len(found) == len(wanted) and all(f and _follows(f, w, spec) for f, w in zip(found, wanted, strict=True))
     if same and not stopped(place.feast):
         return 0
     report("publishing the user states to Feast")

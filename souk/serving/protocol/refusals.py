@@ -77,7 +77,7 @@ def again_after(seconds: float) -> dict[str, str]:
 
 def refusal(error: Exception, expected: str = "a request in the form of the protocol") -> str:
     """The text for a request that is wrong: ours as it is, KServe's and others' in our form."""
-    text = str(error)
+    text = str(error).encode(errors="backslashreplace").decode()  # it may quote half a surrogate pair
     if text.startswith("Expected"):
         return text
     reason = text if isinstance(error, InvalidInput | InferenceError) else f"{type(error).__name__}: {text}"

@@ -14,6 +14,7 @@ import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 
 from souk.errors import SoukError, unknown
+from souk.serving.fields import is_text
 from souk.serving.request import MAX_INSTANCES, SUBJECTS
 from souk.serving.slate import Slate
 
@@ -62,6 +63,8 @@ def _rows(request: InferRequest) -> list[dict[str, Any]]:
     for name, values in columns.items():
         if len(values) != rows:
             raise SoukError(f"input {name} of shape [{rows}], as {subject}", f"[{len(values)}]", "One row a request.")
+    if not is_text(str(request.id or "")):  # the answer has it
+        raise SoukError("an id in UTF-8", repr(request.id)[:80])
     _check_outputs(request)
     return [{name: values[row] for name, values in columns.items() if values[row] is not None} for row in range(rows)]
 
@@ -111,7 +114,7 @@ def _column(tensor: InferInput) -> list[Any]:
     if tensor.name not in INPUTS:
         raise unknown("an input", str(tensor.name)[:80], INPUTS)
     if tensor.datatype not in INPUTS[tensor.name]:
-        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", str(tensor.datatype)[:80])
+        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", repr(tensor.datatype)[:80])
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise SoukError(f"input {tensor.name} of shape [n]", str(shape)[:80], "One row a request.")

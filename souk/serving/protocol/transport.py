@@ -76,7 +76,7 @@ class RecommenderServer(ModelServer):
         port = worker.grpc_port if worker else grpc_port
         data, shared = (self.dataplane, self.model_repository_extension), worker is not None
         self._grpc = RpcServer(host, port, *data, metrics, tracing, grace_seconds, tokens, shared)
-        self._ready = ready
+        self._ready, self._worker = ready, worker
 
     def start(self, models: list[Model]) -> None:
         """Serves until SIGTERM or SIGINT; calls in flight are answered before it returns."""
@@ -91,7 +91,10 @@ class RecommenderServer(ModelServer):
         rest = asyncio.create_task(self._rest.start())
         await self._rest.listening(rest)
         self._ready(port)
+        turning = asyncio.create_task(self._worker.turn()) if self._worker else None
         try:
             await rest
         finally:
             await self._grpc.stop()
+            if turning:
+                turning.cancel()
