@@ -2,13 +2,14 @@
 
 Items are chosen one after the other, each time the candidate of highest
 
-    (1 - d) · (log score - log(1 + p) where it is popular) + d · log(what it adds)
+    (1 - d) · (1 + p where it is popular) · log score + d · log(what it adds)
 
 among those that the rules leave. d is `diversity`: what an item adds is the squared distance of its vector from the
 space of those chosen before it, so that this is the greedy search for the slate of greatest probability under a
 determinantal point process whose kernel has the scores as quality and the vectors' products as likeness (Chen, Zhang
 and Zhou 2018, Fast Greedy MAP Inference, equations 8 to 10). p is `popularity`; popular
-are the most popular 1% of the release. Logarithms make both strengths independent of the scale of the scores.
+are the most popular 1% of the release. Their score s, a probability, counts s^(1 + p): what a user likely takes hardly
+loses by it, what is there because everybody takes it does (docs/models.md).
 
 What is chosen stands in the ranker's order, and so does the rest behind it: which items are shown costs less than
 where they stand (docs/models.md).
@@ -144,7 +145,8 @@ class Reranker:
         """What `order` shows, in the order in which it was chosen: of `k`, at most `slate`."""
         strength, places = self.rules.diversity, min(k, self.rules.slate, len(positions))
         worth = np.log(np.maximum(scores.astype(np.float64), TINY))
-        worth = gain = np.round(worth - np.log1p(self.rules.popularity) * self.popular(positions), DIGITS)
+        less = self.rules.popularity * self.popular(positions) * np.minimum(worth, 0)  # scores above 1 are no shares
+        worth = gain = np.round(worth + less, DIGITS)
         left, found = np.ones(len(positions), bool), list[int]()
         caps = Caps(self.values[positions], tuple(self.rules.caps.values()))
         floor = Floor(self.new(positions, time), self.rules.new_items.share)

@@ -73,7 +73,7 @@ def test_the_first_ten_are_those_of_the_slate_that_is_served():
 
 
 def test_a_shorter_slate_is_priced_by_what_it_shows(setting):
-    """Of five places the most sold item has the first; divided by six, it stands behind them."""
+    """Of five places the most sold item has the first; to the power of six, it stands behind them."""
     items = shop(np.eye(20), events=[500] + [0] * 19, ages=[400] * 19 + [1], now=START)
     made, ranking = served(items, {"popularity": 5.0, "new_items": {"share": 0.4}}, np.array([*range(10), 19]))
     alternatives, queries = Alternatives.of(made, 5), queries_of(setting)

@@ -1,5 +1,7 @@
 """Re-ranking: what each control does by construction, and what none may do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -108,14 +110,15 @@ def test_a_cap_goes_before_the_share_of_new_items():
     assert rerank(items, falling(6), [[1, 2, 3, 9, 9, 9]], **rules)[:4] == [3, 0, 1, 2]
 
 
-def test_the_most_popular_count_a_share_of_their_score_however_popular_they_are():
+def test_the_most_popular_count_a_power_of_their_score_however_popular_they_are():
     """Of 200 items the first two are the most popular 1%."""
     items = shop(np.eye(200), events=[4000, 1000, 500, *[0] * 197])
     scores = [0.5, 0.2, 0.18, 0.1, *[0.01] * 196]
     assert reranker(items, {}).popular(np.arange(4)).tolist() == [True, True, False, False]
-    assert rerank(items, scores, popularity=0.1)[:4] == [0, 1, 2, 3]  # .45, .182, .18, .1
-    assert rerank(items, scores, popularity=0.5)[:4] == [0, 2, 1, 3]  # .333, .133, .18, .1
-    assert rerank(items, scores, popularity=2.0)[:4] == [2, 0, 3, 1]  # .167, .067, .18, .1
+    assert rerank(items, scores, popularity=0.05)[:4] == [0, 1, 2, 3]  # .483, .184, .18, .1
+    assert rerank(items, scores, popularity=0.1)[:4] == [0, 2, 1, 3]  # .467, .170, .18, .1
+    assert rerank(items, scores, popularity=1.8)[:4] == [2, 0, 3, 1]  # .144, .011, .18, .1
+    assert rerank(items, [3.0, *scores[1:]], popularity=2.0)[0] == 0, "one that is no probability stays as it is"
 
 
 def test_where_nothing_was_engaged_with_nothing_is_popular():
@@ -170,8 +173,13 @@ def test_whatever_is_asked_for(request):
 @settings(max_examples=50)
 @given(requests())
 def test_the_scale_of_the_scores_does_not_matter(request):
-    """But where it stops being a number: nothing is below TINY, and rounding may take one of two equals."""
+    """But where it stops being a number: nothing is below TINY, and rounding may take one of two equals. To
+    `popularity` it does, but not that of the heads' weights."""
     made, positions, scores, k = request
+    popular = replace(made, rules=Rerank(popularity=0.4))
+    scores = np.linspace(0.9, 0.1, len(scores))
+    assert popular.order(positions, scores, NOW, k).tolist() == popular.order(positions, scores**2, NOW, k).tolist()
+    made = replace(made, rules=made.rules.model_copy(update={"popularity": 0.0}))
     apart = np.cumsum(np.full(len(scores), 0.37))[::-1]
     found = [made.order(positions, scale * apart, NOW, k).tolist() for scale in (1.0, 2.0**-20)]
     assert found[0] == found[1]

@@ -174,8 +174,8 @@ class Rerank(Section):
     """How a slate of at most `slate` items differs from the ranker's first: see `souk.rerank`. As it is, in nothing.
 
     `caps` allow at most so many items of one value of a column: a categorical one, or a path, of which the top level
-    counts. `diversity` 1 looks at nothing but the difference between the items. With `popularity` p, an item of
-    the most popular 1% counts 1 / (1 + p) of its score.
+    counts. `diversity` 1 looks at nothing but the difference between the items. With `popularity` p, the score
+    s of an item of the most popular 1% counts s^(1 + p).
     """
 
     diversity: float = Field(default=0, ge=0, le=1)
