@@ -3,8 +3,11 @@
 import errno
 import fcntl
 import os
+import time
+from unittest.mock import Mock
 
 from souk.serving.impressions import counts as impression_counts
+from souk.serving.impressions import log as impression_log
 from souk.serving.impressions.counts import FORM, CountsFile, lost
 from tests.test_serving_impressions import conserved, log_at, slate
 
@@ -25,6 +28,33 @@ def test_what_is_given_up_at_the_end_is_lost_to_the_next_server(tmp_path):
         each.looked()
         each.close()
     assert [each.counts.lost for each in after] == [2, 0] and not list(kept.iterdir())
+
+
+def test_servers_that_run_count_what_one_lost_once(tmp_path, monkeypatch):
+    """As in a rollout, whose last server to start may be there before the first ends."""
+    monkeypatch.setattr(impression_log, "LOOK_SECONDS", 0.05)
+    logs = [log_at(tmp_path / "log", counts=(tmp_path, f"w{number}")) for number in range(2)]
+    for each in logs:
+        each.open()
+        each.looked()
+    (tmp_path / ".files.w9.counts").write_bytes(FORM.pack(5, 2, 1, 0))
+    while sum(each.counts.lost for each in logs) == 0:
+        time.sleep(0.01)
+    for each in logs:
+        each.close()
+    assert sum(each.counts.lost for each in logs) == 2
+    assert not any(each._looking.is_alive() for each in logs)
+
+
+def test_a_store_that_fails_is_asked_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(impression_log, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(impression_log, "lost", Mock(side_effect=[ValueError("away"), *range(1000)]))
+    log = log_at(tmp_path / "log", counts=(tmp_path, "w1"))
+    log.open()
+    while log.counts.lost == 0:
+        time.sleep(0.01)
+    log.close()
+    assert "what others left: away" in caplog.text
 
 
 def test_an_empty_file_of_counts_is_told_once_and_gone(tmp_path, caplog):

@@ -1,7 +1,7 @@
 """The impression log: one record for each answered request, written off the request path.
 
 What is answered is written, dropped, or pending, always. What was pending when a process was killed, or had waited in
-vain when it ended, is lost: the next one counts it (souk.serving.impressions.counts).
+vain when it ended, is lost: another one counts it (souk.serving.impressions.counts).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from souk.serving.slate import Slate, size_of
 
 logger = logging.getLogger(__name__)
 PATIENCE = 15.0  # seconds that the end waits for a sink that hangs
-LOOK_PATIENCE = 1.0  # and for a look at what others left; the next server looks again
+LOOK_PATIENCE = 1.0  # and for a look at what others left; another server looks again
+LOOK_SECONDS = 60.0  # between two of them
 
 
 class ImpressionLog:
@@ -65,10 +66,11 @@ class ImpressionLog:
         self._answered = self._written = self._dropped = self._parts = self._lost = self._bytes = 0
         self._file: CountsFile | None = None
         self._thread = threading.Thread(target=self._run, name=f"impressions ({sink.name})", daemon=True)
+        self._looked, self._ending = threading.Event(), threading.Event()
         self._looking = threading.Thread(target=self._look, name=f"lost impressions ({sink.name})", daemon=True)
 
     def open(self) -> None:
-        """Starts the writing thread, and a look at what others left.
+        """Starts the writing thread, and the looks at what others left.
 
         Raises:
             SoukError: another process has the name.
@@ -142,8 +144,9 @@ class ImpressionLog:
     def close(self) -> None:
         """Stops the thread and writes the rest; what the sink refuses even now is dropped.
 
-        Nobody asks this process for its counts any more: they are left for the next one, which counts it as lost.
+        Nobody asks this process for its counts any more: they are left for another one, which counts it as lost.
         """
+        self._ending.set()
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -167,13 +170,19 @@ class ImpressionLog:
 
     def looked(self) -> None:
         """Waits until it is known what others left."""
-        self._looking.join()
+        self._looked.wait()
 
     def _look(self) -> None:
-        if self._kept_in:
-            found = lost(self._kept_in[0], self.sink.name, self.sink.rows_of)  # an object store may take its time
-            with self._changed:
-                self._lost = found
+        while self._kept_in:
+            try:
+                found = lost(self._kept_in[0], self.sink.name, self.sink.rows_of)  # an object store may take its time
+                with self._changed:
+                    self._lost += found
+            except Exception as error:  # whatever the store raises, it is asked again
+                logger.warning("impressions (%s): what others left: %s", self.sink.name, error)
+            self._looked.set()
+            if self._ending.wait(LOOK_SECONDS):
+                return
 
     def _done(self, taken: Sequence[Record]) -> Written:
         """What a sink raises must not end the thread: nobody would write what comes after it."""
