@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from souk.config.declared import check_caps, check_matches, check_minority, check_parity
+from souk.config.declared import check_caps, check_matches, check_minority, check_names, check_parity
 from souk.config.objectives import Objective, Objectives
 from souk.config.plugs import RESERVED, OwnRanker, OwnRetriever, written_short
 from souk.config.problems import explain
@@ -101,6 +101,11 @@ class DatasetConfig(Section):
     def _labels_of_two_kinds(self) -> DatasetConfig:
         self.objectives.check_carried("satisfied")  # not in the section, which releases of before have, too
         self.objectives.check_windows()
+        return self
+
+    @model_validator(mode="after")
+    def _features_with_names_of_their_own(self) -> DatasetConfig:
+        check_names(self.columns, self.data)  # not in the section, which releases of before have, too
         return self
 
     @model_validator(mode="after")

@@ -1,14 +1,44 @@
-"""Whether keys that name columns, or features of them, name declared ones of a kind that they can use."""
+"""Whether declared columns have names of their own, and keys that name them or their features name ones of use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from souk.config.tables import Columns
+from souk.config.tables import Columns, Data
 from souk.errors import SoukError, unknown
-from souk.schema import Kind
+from souk.schema import Kind, contract
 
 WORDS = (Kind.CATEGORICAL, Kind.PATH, Kind.LIST)  # kinds whose values are words of a vocabulary
+ID = "id"  # what a column of items or users may not become: `item_id` and `user_id` are the ids
+
+
+def feature_names(name: str, kind: Kind | None) -> list[str]:
+    """What a column's features are called, behind the prefix of its table: of a number, more than it
+    (`souk.features.preprocess`)."""
+    return [name, f"{name}_missing", f"{name}_bucket"] if kind is Kind.NUMERIC else [name]
+
+
+def check_names(columns: Columns, data: Data) -> None:
+    """No feature is called as another one, or as the ids; to TensorFlow, small letters and capitals are the same.
+
+    Raises:
+        SoukError: one is.
+    """
+    for table, prefix in (("events", "context"), ("items", "item"), ("users", "user")):
+        kinds, source = getattr(columns, table), getattr(data, table)
+        taken = {} if table == "events" else {ID: (ID, "the ids")}
+        # What a number becomes is longer than its name: the column to rename comes after what has its name.
+        for name in sorted(kinds, key=lambda n: (n not in contract(table), len(n), n)):
+            if name.lower() in taken:
+                other, whose = taken[name.lower()]
+                raw = source.columns.get(name, name) if source else name
+                raise SoukError(
+                    "features whose names differ in more than capitals",
+                    f"{prefix}_{name} of columns.{table}.{name} and {prefix}_{other} of {whose}",
+                    f"Rename columns.{table}.{name}, to own_{name} for instance, and map it: "
+                    f"data.{table}.columns: {{own_{name}: {raw!r}}}.",
+                )
+            taken |= {each.lower(): (each, name) for each in feature_names(name, kinds[name])}
 
 
 def check_parity(columns: Columns, compared: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from souk.schema import EventType, Kind, contract
 
 SPLIT = (Kind.LIST, Kind.PATH, Kind.VECTOR)  # kinds of which a cell has several entries
 VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
-COLUMN = re.compile(r"[A-Za-z0-9_.-]+")  # what TensorFlow takes for a name
+COLUMN = re.compile(r"[A-Za-z0-9_]+")  # what TensorFlow takes for the name of a parameter
 NO_NUMBER = "a number{others}, and true and false are none"
 
 
@@ -250,14 +250,14 @@ class Columns(Section):
         return self
 
     @model_validator(mode="after")
-    def _names_of_layers(self) -> Columns:
+    def _names_of_parameters(self) -> Columns:
         for table in ("events", "items", "users"):
             for name in getattr(self, table):
                 if not COLUMN.fullmatch(name):
-                    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+                    plain = re.sub(r"[^A-Za-z0-9_]+", "_", name)
                     remedy = f"name it {plain}, for instance, and map it: data.{table}.columns: {{{plain}: {name!r}}}"
                     raise ValueError(
-                        f"columns.{table}.{name} has more than letters from A to Z, digits, _, - and .; {remedy}"
+                        f"columns.{table}.{name} has more than letters from A to Z, digits and _; {remedy}"
                     )
         return self
 
