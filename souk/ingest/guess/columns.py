@@ -25,9 +25,9 @@ from souk.ingest.guess.names import (
     SELLERS,
     TITLES,
     names_rating,
-    numbered,
     unpacked,
 )
+from souk.ingest.guess.own_names import own_names
 from souk.ingest.guess.several import REMEDY, several
 from souk.ingest.profile import MANY, Column, sample
 from souk.ingest.templates import template_columns
@@ -210,6 +210,7 @@ def declare(table: Table) -> None:
             if kind is Kind.PATH and guess.kind is not Kind.PATH:
                 guess = Guess(kind, guess.evidence)
             table.declared[target] = column, Guess(kind, guess.evidence, guess.separator if kind is Kind.PATH else "")
+    found: list[tuple[Column, Guess]] = []
     for column in table.free:
         end = table.mapped.get(ENDS, (None, ""))[0]
         if table.name == "items" and ends_too(column, end, table.starts):
@@ -224,11 +225,11 @@ def declare(table: Table) -> None:
             why = table.unfit.get(column.name, "")
             table.left_out.append((column.name, f"{why}; {guess.evidence}" if why else guess.evidence))
             continue
-        own = column.snake if column.snake not in known else f"{column.snake}_column"
-        target = numbered(own, table.declared)
-        if target != own:
-            other = table.declared[own][0].name
-            guess = replace(guess, evidence=f"ITS NAME IS THAT OF {other} IN SMALL LETTERS: numbered; {guess.evidence}")
+        found.append((column, guess))
+    names = own_names(table.name, table.declared, found)
+    for column, guess in found:
+        target, why = names[column.name]
+        guess = replace(guess, evidence=f"{why}; {guess.evidence}") if why else guess
         table.declared[target] = column, guess
         if target != column.name:
             table.mapped[target] = column, guess.evidence
