@@ -107,6 +107,12 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
         ("train_two_tower: {dropout: much}", ["train_two_tower.dropout: a number. Received: 'much'. See"]),
         ("repeat: {rule: often}", ["repeat.rule: one of never, after_days or always. Received: 'often'."]),
         ("train_ranker: {hidden: []}", ["my.yaml: train_ranker.hidden: 1 or more entries. Received: []."]),
+        (
+            "train_ranker: {hidden: [16, 0]}",
+            ["my.yaml: train_ranker.hidden.1: greater than or equal to 1. Received: 0."],
+        ),
+        ("train_ranker: {seed: -1}", ["my.yaml: train_ranker.seed: greater than or equal to 0. Received: -1."]),
+        ("train_two_tower: {seed: 4294967296}", ["my.yaml: train_two_tower.seed: less than 4294967296. Received: 42"]),
         ("rollout: {runtime: ''}", ["my.yaml: rollout.runtime: 1 or more characters. Received: ''."]),
         (f"rollout: {{name: {'x' * 39}}}", ["my.yaml: rollout.name: 38 or fewer characters. Received: 'xxx"]),
         (

@@ -96,6 +96,11 @@ def test_the_same_seed_draws_the_same_and_another_one_others():
         assert draw(CONFIG, 12, 5, number, before)[1:] != draw(CONFIG, 12, 6, number, before)[1:]
 
 
+def test_each_seed_that_libraries_take_draws_both_rounds():
+    for number in (1, 2):
+        assert len(draw(CONFIG, 4, 2**32 - 1, number, [])) == 2
+
+
 def test_the_second_round_goes_where_the_first_did_well():
     """The score is the temperature's nearness to 0.7: the second round is nearer to it than chance."""
     name = "train_two_tower.temperature"

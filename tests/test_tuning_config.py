@@ -104,3 +104,15 @@ def test_a_config_is_written_where_its_schemas_are(tmp_path, capsys):
     for beside in ("other/new.yaml", "new.yaml"):  # taken: the search begins, and misses the data
         assert main([*command, "--output", str(tmp_path / beside)]) == 2
         assert "tiny.schema" not in capsys.readouterr().err
+
+
+def command_of(folder, more):
+    (folder / "tiny.yaml").write_text(MINIMAL + more, "utf-8")
+    return ["tune", "--config", str(folder / "tiny.yaml"), "--workspace", str(folder / "ws")]
+
+
+@pytest.mark.parametrize("seed", ["4294967296", "-1", "1.5"])
+def test_a_seed_that_no_library_takes_is_refused(tmp_path, capsys, seed):
+    with pytest.raises(SystemExit):
+        main([*command_of(tmp_path, ""), f"--seed={seed}"])
+    assert f"from 0 to 4294967295, received '{seed}'" in capsys.readouterr().err

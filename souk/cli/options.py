@@ -45,6 +45,13 @@ def at_least_zero(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """A seed that every library takes."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, received {text!r}")
+    return int(text)
+
+
 def port(text: str) -> int:
     """A port, 0 for any that is free."""
     if not text.isdecimal() or int(text) > 65_535:

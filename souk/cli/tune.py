@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=options.positive, metavar="M", help="no trial but the first goes on after so long"
     )
-    parser.add_argument("--seed", type=options.at_least_zero, default=17, help="of the draws (default: %(default)s)")
+    parser.add_argument("--seed", type=options.seed, default=17, help="of the draws (default: %(default)s)")
     parser.add_argument(
         "--output", default="", metavar="FILE", help="the config to write (default: NAME.tuned.yaml beside the config)"
     )

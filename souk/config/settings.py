@@ -96,7 +96,7 @@ class TrainTwoTower(Section):
     logq_strength: float = Field(default=1.0, ge=0, le=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
-    seed: int = 17
+    seed: int = Field(default=17, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _heads_share_the_vector(self) -> TrainTwoTower:
@@ -140,7 +140,7 @@ class TrainRanker(Section):
     candidates: Annotated[int, Field(ge=10, le=MOST_CANDIDATES)] | Literal["auto"] = "auto"
     negatives: int = Field(default=100, ge=1)
     experts: int = Field(default=3, ge=1)
-    hidden: tuple[int, ...] = Field(default=(32,), min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32,), min_length=1)
     cross_layers: int = Field(default=1, ge=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     straight_epochs: int = Field(default=3, ge=1)
@@ -153,7 +153,7 @@ class TrainRanker(Section):
     tail_weight: float = Field(default=0.0, ge=0, le=2)
     minority: dict[str, float] = Field(default={})
     debias: bool = True
-    seed: int = 17
+    seed: int = Field(default=17, ge=0, lt=2**32)
 
     def candidates_among(self, items: int) -> int:
         """How many candidates a catalogue of so many items gets."""

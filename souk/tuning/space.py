@@ -62,7 +62,7 @@ def draw(config: Mapping[str, Mapping[str, Any]], trials: int, seed: int, number
     if number == ROUNDS[0]:
         study = _study(optuna.samplers.RandomSampler(seed=seed))
         return [(0, usual), *((place, _asked(study, space)) for place in range(1, first))]
-    study = _study(optuna.samplers.TPESampler(seed=seed + 1, n_startup_trials=1, constant_liar=True))
+    study = _study(optuna.samplers.TPESampler(seed=(seed + 1) % 2**32, n_startup_trials=1, constant_liar=True))
     for trial in before:
         if trial.gains:
             params = {name: _stored(value) for name, value in trial.settings.items()}
