@@ -86,7 +86,7 @@ def test_the_table_of_the_docs_is_the_space():
 def test_the_page_says_that_slates_are_judged_as_they_are_served():
     trials = [trial(0, [0.1, 0.2]), trial(1, [0.2, 0.3])]
     said = page(trials, choose(trials), table(trials, choose(trials)))
-    assert "as they would be served, re-ranked" in said
+    assert "of Souk's own models as they would be served, re-ranked" in said
 
 
 def test_the_same_seed_draws_the_same_and_another_one_others():

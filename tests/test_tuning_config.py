@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from souk.cli import main
-from souk.cli.tune import write_config
+from souk.cli.tune import of_souk, write_config
 from souk.config import load_config, parse_config
 from souk.config.text import sections
 from souk.tuning.rewrite import with_settings
@@ -109,6 +109,24 @@ def test_a_config_is_written_where_its_schemas_are(tmp_path, capsys):
 def command_of(folder, more):
     (folder / "tiny.yaml").write_text(MINIMAL + more, "utf-8")
     return ["tune", "--config", str(folder / "tiny.yaml"), "--workspace", str(folder / "ws")]
+
+
+def test_a_ranker_of_ones_own_is_told_before_the_search(tmp_path, capsys):
+    assert main(command_of(tmp_path, 'ranker: "own:CheapFirst"\n')) == 2
+    told = capsys.readouterr().err
+    assert "ranker: own:CheapFirst" in told and "take `ranker` out of the config to search" in told
+    assert not (tmp_path / "ws").exists()
+
+
+def test_retrievers_of_ones_own_are_told_once_and_no_part_of_trials(tmp_path, capsys):
+    command = command_of(tmp_path, 'retrievers: {editors: "own:Editors", season: "own:Season"}\n')
+    assert main(command) == 2  # the search begins, and misses the data
+    told = capsys.readouterr()
+    assert told.out.count("the retrievers editors, season bring nothing to its trials") == 1
+    assert "events.csv" in told.err
+    assert main(command_of(tmp_path, "")) == 2 and "bring nothing" not in capsys.readouterr().out
+    config = parse_config(MINIMAL + 'retrievers: {editors: "own:Editors"}\n')
+    assert of_souk(config).for_step("package_release") == parse_config(MINIMAL).for_step("package_release")
 
 
 @pytest.mark.parametrize("seed", ["4294967296", "-1", "1.5"])

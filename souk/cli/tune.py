@@ -1,8 +1,9 @@
 """Searches better settings of towers and ranker on the validation window, within a bound, and writes them as a config.
 
 The first of the trials is the config as it is; the test window is not read. Trials that were finished before are
-reused. As in `souk run`, the user states of the data are published to the workspace. Slates are judged as they would be
-served: under the objectives' weights of the config where it says some, and re-ranked as its section `rerank` asks.
+reused. As in `souk run`, the user states of the data are published to the workspace. Slates of Souk's own models are
+judged, as they would be served: under the objectives' weights of the config where it says some, and re-ranked as its
+section `rerank` asks.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 where a trial was chosen, 1 where a step failed."""
-    config = load_config(arguments.config, arguments.data)
+    config = of_souk(load_config(arguments.config, arguments.data))
     if arguments.trials < AT_ONCE[-1]:
         raise SoukError("at least 2 trials, the config as it is and another one", str(arguments.trials), "Raise it.")
     target = _target(arguments, config.name)
@@ -79,6 +80,21 @@ def run(arguments: argparse.Namespace) -> int:
     values = json.loads(chosen.read_text(encoding="utf-8"))
     print(f"config    {write_config(Path(arguments.config), target, values)}")
     return 0
+
+
+def of_souk(config: DatasetConfig) -> DatasetConfig:
+    """The config as the trials look at it: without classes of one's own, which the search is not of.
+
+    Raises:
+        SoukError: one ranks in the place of the model, whose settings would change nothing that is served.
+    """
+    if config.ranker:
+        remedy = "The search fits and measures Souk's own: take `ranker` out of the config to search."
+        raise SoukError("a config whose slates Souk's ranker ranks", f"ranker: {config.ranker.use}", remedy)
+    if config.retrievers:
+        names = ", ".join(config.retrievers)
+        print(f"The search is of Souk's own models: the retrievers {names} bring nothing to its trials.", flush=True)
+    return config.model_copy(update={"retrievers": {}})
 
 
 def _target(arguments: argparse.Namespace, name: str) -> Path:

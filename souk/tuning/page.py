@@ -15,8 +15,8 @@ from souk.tuning.trials import Choice, Trial
 STYLE = {"svg.hashsalt": "souk", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 COLUMNS = 3
 WHO = (
-    "NDCG@10 of slates as they would be served, re-ranked where the section rerank says so, for a fifth of the "
-    "window's users: no ranker was fitted on them, and no trial chose its passes or its weights by them."
+    "NDCG@10 of slates of Souk's own models as they would be served, re-ranked where the section rerank says so, for a "
+    "fifth of the window's users: no ranker was fitted on them, and no trial chose its passes or its weights by them."
 )
 
 
