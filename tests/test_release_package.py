@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,8 +20,10 @@ from souk.release.commands import show_text
 from souk.release.golden import NAME, read_golden, replay_golden
 from souk.release.manifest import verify
 from souk.release.naming import content_digests, read_weights
+from souk.serving.inputs import item_inputs
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
+from souk.serving.signatures import Ranker
 from souk.steps.deploy import deploy
 from souk.steps.package_release import package_release
 from souk.workspace import Workspace
@@ -99,6 +102,26 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     present = {path.name for path in folder.iterdir()}
     assert {GRAPH_FILE, NAME, "twin", "evaluation", "schema", "drift_reference.parquet", "weights.npz"} <= present
     assert not [path for path in folder.parent.iterdir() if "partial" in path.name]
+
+
+def test_what_tensorflow_alone_makes_of_the_items_is_in_it(release, shop, tmp_path):
+    """As where items have texts, which are no graph's. Who serves reads it, and asks for rows that come."""
+    tables, features, towers, ranker, *rest = shop
+    shutil.copytree(ranker, tmp_path / "ranker")
+    (tmp_path / "ranker" / "ranker" / "goods.onnx").unlink()
+    given = tables, features, towers, str(tmp_path / "ranker"), *rest, str(tmp_path / "release")
+    assert package_release(config("package_release"), *given)[0] == release[1]
+    assert not Bundle.load(release[0]).goods.exists(), "a graph is as fast"
+    bundle, run = Bundle.load(tmp_path / "release"), Mock(side_effect=OSError("TensorFlow"))
+    assert replay_golden(bundle.folder, answers(bundle.folder)) == 20
+    ranker = Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec), run)
+    made = np.load(bundle.goods)
+    assert len(made) == len(bundle.items) and np.array_equal(ranker.load(bundle.goods).goods, made)
+    with pytest.raises(OSError, match="TensorFlow"):
+        ranker.load()
+    np.save(tmp_path / "goods.npy", made[1:])
+    with pytest.raises(SoukError, match=f"a row for each of {len(made)} items .* Received: {len(made) - 1}"):
+        ranker.load(tmp_path / "goods.npy")
 
 
 def test_the_same_inputs_give_the_same_name_and_golden_requests(release, shop, tmp_path):
