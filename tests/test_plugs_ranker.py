@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from souk.errors import SoukError
 from souk.plugs import Ranker, as_heads
 from souk.serving.dependency import FAILURES
+from souk.serving.explain.gradients import Explainer
 from souk.serving.impressions.records import SCHEMA
 from souk.serving.request import Request
 from tests.serving_fixtures import NOW, STATES, write_shop
@@ -72,6 +74,14 @@ def test_one_that_fails_at_all_of_them_is_left_alone(recommender):
     for _ in range(FAILURES):
         assert {slate.degraded for slate in asked(recommender)} == {("ranker_unavailable",)}
     assert recommender.guards.ranker.state == "open"
+
+
+def test_it_is_not_explained_and_tensorflow_is_not_started_for_that(recommender):
+    run = []
+    explainer = Explainer(recommender, lambda *asked: run.append(asked))
+    with pytest.raises(SoukError, match="a ranker of Souk to explain"):
+        explainer.explain(Request("ann", 8, NOW, state=USERS[0]))
+    assert not run
 
 
 @pytest.mark.parametrize("name", [*sorted(set(SCHEMA.names) - {"engaged", "satisfied"}), "user_age", "Kept", "p kept"])

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -128,8 +128,8 @@ class OwnRanker:
         """It has none of its own."""
         return None
 
-    def explain(self, *given: Any) -> dict[str, np.ndarray]:
-        """Of another's class nobody knows the gradients."""
+    def explain(self, *given: Any) -> NoReturn:
+        """Refuses: of another's class nobody knows the gradients."""
         raise SoukError("a ranker of Souk to explain", "one of the config's own", "Ask for slates instead.")
 
 

@@ -25,6 +25,7 @@ from souk.serving.beside import Run, here
 from souk.serving.explain.pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
 from souk.serving.explain.why_not import WhyNot, why_not
 from souk.serving.inputs import pair_query, query_inputs
+from souk.serving.plugged import OwnRanker
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -166,6 +167,8 @@ class Explainer:
             SoukError: the catalogue has no such item, nothing was ranked, or the release cannot explain.
             Unanswered: a model does not answer now.
         """
+        if isinstance(self._ranker, OwnRanker):
+            self._ranker.explain()  # refuses, before the query tower has TensorFlow's process started
         (ranking,) = self._recommender.rank([request])
         case = self._case(request, ranking, self._position(ranking, item_id))
         for steps in STEPS:
