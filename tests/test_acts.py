@@ -13,8 +13,8 @@ from souk.features.history import told_apart
 from souk.items import ItemTable
 from souk.pair_query import PairQuery
 from souk.pairs import PAIR_FEATURES, pair_features, pair_names
+from souk.serving.explain.names import plain_name
 from souk.serving.explain.pairs import plain_value, start, votes
-from souk.serving.explain.words import plain_name
 from souk.spec import FeatureSpec
 from souk.store.definitions import view_name
 from tests.models_fixtures import cycle_spec

@@ -14,6 +14,7 @@ from souk.pair_query import PairQuery
 from souk.pairs import HOURS, PAIR_FEATURES, pair_features, pair_names
 from souk.satisfaction import DOUBT, likeness
 from souk.schema import DAY_MS
+from souk.serving.explain.names import plain_name
 from souk.serving.explain.pairs import (
     COLUMN,
     HISTORY,
@@ -27,7 +28,6 @@ from souk.serving.explain.pairs import (
     start,
     votes,
 )
-from souk.serving.explain.words import plain_name
 from souk.sources.co_visitation import decay
 from souk.sources.rows import SparseRows
 from tests.models_fixtures import cycle_spec

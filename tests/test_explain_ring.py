@@ -196,7 +196,7 @@ def test_the_command_prints_a_table_and_sentences(workspace, capsys):
     assert (
         "past event" in text
         and "Because of “Item 8” (rated 1 day ago" in text
-        and "rating    Item 8" in text
+        and "rating    i08  Item 8" in text
         and "add up" in text
     )
     assert main([*words, "new"]) == 0 and "past event" not in capsys.readouterr().out

@@ -8,8 +8,9 @@ from souk.cli.explain import _page
 from souk.pairs import PAIR_FEATURES, RESPONSE
 from souk.schema import DAY_MS
 from souk.serving.explain.gradients import EventPart, Explanation, FeaturePart
+from souk.serving.explain.names import NAMES, plain_name
 from souk.serving.explain.why_not import WhyNot
-from souk.serving.explain.words import NAMES, ago, plain_name, sentences, to_json
+from souk.serving.explain.words import ago, sentences, to_json
 from souk.spec import QUERY_FEATURES
 from souk.state import Event
 
@@ -56,6 +57,15 @@ def test_the_reasons_are_told_by_size_with_titles_and_shares():
         "What also speaks for it: its popularity among such users at such times (32%).",
         "What speaks against it: “i2” (clicked 2 days ago, 14%).",
     ]
+
+
+def test_items_of_one_title_are_told_with_their_ids():
+    """A marketplace has many a leather chair; a title that one item has needs no id, though it comes twice."""
+    chairs = event("i7", "click", 2, 0.3, "Red boots"), event("i9", "click", 1, -0.2, "Red boots")
+    said = sentences(replace(WHY, events=(*chairs, *WHY.events)))
+    assert said[0].startswith("“Red boots” i9 scores 2.7 times")
+    assert said[1].startswith("Because of “Blue boots” (2 events,") and "“Red boots” i7 (clicked 2 days ago" in said[1]
+    assert "“Red boots” i9 (clicked 1 day ago" in said[3] and "“i2” (clicked" in said[3]
 
 
 def test_what_user_and_item_have_in_common_is_named():
@@ -141,6 +151,14 @@ def test_the_table_has_one_line_for_a_value_and_the_place_by_it():
     assert not any("its place by" in line for line in lines)
     alone = list(_page(to_json(replace(WHY, features=WHY.features[1:]))))
     assert "  +0.250  its place by that popularity: 2" in alone
+
+
+def test_the_page_has_the_ids_of_the_item_and_of_the_past_events():
+    lines = list(_page(to_json(replace(WHY, events=(*WHY.events, event("i10", "cart", 0, 0.1, "Hat"))))))
+    assert any(line.startswith("\ni9: score 0.3679 (place 1, from two_tower)") for line in lines)
+    head = lines.index(f"{'adds':>8}  past event")
+    events = [line[28:] for line in lines[head + 1 : head + 5]]
+    assert events == ["cart      i10  Hat", "purchase  i1   Blue boots", "click     i2", "click     i1   Blue boots"]
 
 
 def test_a_title_cannot_steer_the_terminal():

@@ -16,8 +16,8 @@ from souk.items import ItemTable
 from souk.pair_query import PairQuery
 from souk.pairs import names_of, pair_features
 from souk.serving.explain.gradients import Explainer
+from souk.serving.explain.names import plain_name
 from souk.serving.explain.pairs import plain_value, start
-from souk.serving.explain.words import plain_name
 from souk.spec import FeatureSpec
 from tests.evaluation_fixtures import make_spec
 from tests.marketplace import CONFIG

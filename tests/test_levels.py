@@ -14,8 +14,8 @@ from souk.levels import USUAL, Levels
 from souk.pair_query import PairQuery
 from souk.pairs import names_of, pair_features
 from souk.schema import Kind
+from souk.serving.explain.names import plain_name
 from souk.serving.explain.pairs import plain_value, start, votes
-from souk.serving.explain.words import plain_name
 from tests.models_fixtures import cycle_spec
 
 DAY = 86_400.0

@@ -66,15 +66,17 @@ def _page(found: dict[str, Any]) -> Iterator[str]:
     """The sentences, and what they come from."""
     yield from map(plain, found["sentences"])
     place = "in no slate" if found["position"] is None else f"place {found['position'] + 1}, from {found['source']}"
-    yield f"\nscore {found['score']:.4g} ({place}); {found['baseline']:.4g} if nothing were known\n"
+    score = f"score {found['score']:.4g} ({place}); {found['baseline']:.4g} if nothing were known"
+    yield f"\n{plain(found['item_id'])}: {score}\n"
     if found["degraded"]:
         yield f"degraded: {', '.join(found['degraded'])}\n"
     if found["events"]:
         yield f"{'adds':>8}  past event"
+    width = max((len(plain(event["item_id"])) for event in found["events"]), default=0)
     for event in reversed(found["events"]):
         when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-        name = plain(event["title"] or event["item_id"])
-        yield f"{event['contribution']:+8.3f}  {when:%Y-%m-%d %H:%M}  {event['event_type']:<9} {name}"
+        item = f"{plain(event['item_id']):<{width}}  {plain(event['title'])}".rstrip()
+        yield f"{event['contribution']:+8.3f}  {when:%Y-%m-%d %H:%M}  {event['event_type']:<9} {item}"
     features = [part for part in _with_places(found["features"]) if abs(part["contribution"]) >= SMALL]
     yield f"\n{'adds':>8}  feature"
     for part in features[:SHOWN]:
