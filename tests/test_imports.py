@@ -2,12 +2,14 @@
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 ROOT = Path(__file__).parents[1]
 GRAPHS = sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
@@ -55,6 +57,21 @@ def test_importing_them_loads_nothing_heavy(modules: str, spared: set[str]) -> N
     run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
     heavy = {"tensorflow", "apache_beam", "kfp", "matplotlib"} | spared
     assert not heavy & set(run.stdout.split())
+
+
+def test_reading_a_graph_tells_nobody_and_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    """ONNX Runtime's builds do, unless the environment says otherwise before they are imported."""
+    (tmp_path / "home").mkdir()
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=[helper.make_opsetid("", 19)])
+    model.ir_version = 9
+    (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
+    program = f"from souk.serving.signatures import Graph; Graph({str(tmp_path / 'g.onnx')!r})"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["g.onnx", "home"]
 
 
 def test_souk_keeps_its_import_contracts() -> None:

@@ -58,6 +58,15 @@ def test_one_request_in_one_line_out_in_order(workspace, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_a_line_in_a_hurry_takes_no_stage_from_the_others(workspace, tmp_path):
+    """Lines are answered by hundreds, and nobody waits for one of them."""
+    lines = [b'{"user_id": "ann"}'] * 250
+    hurry = [b'{"user_id": "ann", "timeout_ms": 1}', *lines]
+    recommend_file(workspace.root, write(tmp_path / "in.jsonl", hurry), tmp_path / "out.jsonl", NOW)
+    first, *others = read(tmp_path / "out.jsonl")
+    assert first["degraded"] == [] and all(each == first for each in others)
+
+
 def test_the_answers_are_the_recommenders(workspace, tmp_path):
     bundle = Bundle.load(workspace.current)
     kinds = [{"user_id": user, "k": k, "timestamp": NOW} for user in ("ann", "bob", "new") for k in (1, 20, 50)]

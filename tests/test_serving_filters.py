@@ -139,6 +139,9 @@ def test_an_upsert_is_seen_and_masks_are_kept_for_a_catalogue(recommenders):
     assert recommender.catalogue.matching(again, NOW) is recommender.catalogue.matching(wanted, NOW)
     rows = {"item_id": ["g0-03", "new"], "item_category": [["toys"], []], "item_price": [2000.0, None]}
     rows |= {"item_title": [["a"], []], "title": ["A", ""], "available": [True, True], "created_at": [NOW, NOW]}
+    many = asked({"category": [f"c{number}" for number in range(51)]}).filter
+    catalogue = recommender.catalogue
+    assert catalogue.matching(many, NOW) is not catalogue.matching(many, NOW), "a key of so many words takes more"
     changed = recommender.with_items(pa.table(rows), vectors()[:2])
     assert np.flatnonzero(changed.catalogue.matching(wanted, NOW)).tolist() == [IDS.index("g0-03")]
     for category, there in (("toys", True), (CATEGORIES["g0-03"][0], False)):

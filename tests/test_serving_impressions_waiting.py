@@ -1,7 +1,10 @@
 """Impressions that wait are bounded by what they take, and go to a sink by parts."""
 
 import threading
+import tracemalloc
 from dataclasses import replace
+
+import pytest
 
 from souk.serving.impressions.counts import Counts
 from souk.serving.impressions.log import ImpressionLog
@@ -32,6 +35,21 @@ def test_slates_that_take_many_bytes_wait_in_bounded_memory_and_wake_the_writer(
         threading.Event().wait(0.01)
     assert awake.counts == Counts(2, 2, 0, 0), "long before the flush of an hour"
     awake.close()
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\u4e2d", "\U0001f6d2"])
+def test_a_slate_takes_about_what_its_size_says_whatever_its_letters(letter):
+    def asked():
+        words = frozenset(200 * letter + str(number) for number in range(300))
+        return replace(slate(), request=Request("ann", 2, 5, exclude=words))
+
+    tracemalloc.start()
+    try:
+        slates = [asked() for _ in range(5)]
+        taken = tracemalloc.get_traced_memory()[0] / len(slates)
+    finally:
+        tracemalloc.stop()
+    assert 0.7 * size_of(slates[0]) < taken < 1.4 * size_of(slates[0])
 
 
 def test_what_one_place_of_a_sink_refuses_holds_up_nothing_else(tmp_path):

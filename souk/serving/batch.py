@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -122,7 +124,7 @@ def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Reques
     try:
         request = parser.parse(json.loads(line), now, f"{path}", path)
         check_subjects([request], path)
-        return request
+        return replace(request, deadline=math.inf)  # of a caller who waits: here it would be that of all of a batch
     except SoukError as error:
         return error
     except (ValueError, RecursionError):

@@ -18,6 +18,7 @@ from souk.values import cell_text
 
 CACHED_BYTES = 32_000_000  # of masks, one byte an item
 MAX_VALUES = 100  # of one column
+NAMED = 50  # words of a filter whose mask is kept: its key holds them, and longer ones are seldom asked again
 MIN, MAX = "min", "max"
 
 
@@ -166,8 +167,8 @@ class Filters:
     ) -> None:
         self._size, self._features, self._numbers, self._words = size, features, numbers, words
         self._paths = paths
-        evaluated = partial(_evaluated, size, numbers, words)  # no method: a cycle would keep old arrays for long
-        self._mask = lru_cache(min(256, max(4, CACHED_BYTES // max(1, size))))(evaluated)
+        self._made = partial(_evaluated, size, numbers, words)  # no method: a cycle would keep old arrays for long
+        self._mask = lru_cache(min(256, max(4, CACHED_BYTES // max(1, size))))(self._made)
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any]], size: int, spec: FeatureSpec) -> Filters:
@@ -203,6 +204,8 @@ class Filters:
 
     def mask(self, wanted: Filter) -> np.ndarray | None:
         """`[items]` bool, read-only: what all conditions hold of; None where there are none."""
+        if sum(len(condition.words) for condition in wanted) > NAMED:
+            return self._made(wanted)
         return self._mask(wanted) if wanted else None
 
     def _with(self, columns: Mapping[str, Sequence[Any]], where: Sequence[int], size: int) -> Filters:
