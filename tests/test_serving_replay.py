@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -18,6 +19,7 @@ from souk.cli.replay import judged
 from souk.config.experiments import Exploration
 from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, write_manifest
+from souk.serving import beside
 from souk.serving.experiments.treatment import Treatment
 from souk.serving.filters import Condition
 from souk.serving.impressions.log import ImpressionLog
@@ -122,6 +124,22 @@ def test_a_log_of_items_that_a_server_would_thin_stays_what_it_is(workspace, cap
     assert told(copied, capsys, "--release", "current")[0] == 0
     assert copied.item_log.read_bytes() == before
     assert log.thin() == 5, "or there was nothing to thin"
+
+
+def test_what_tensorflow_says_as_it_reads_an_upserted_item_is_not_told(workspace, capfd, tmp_path, monkeypatch):
+    copied, asked = type(workspace)(tmp_path / "w"), []
+
+    def loud(model, signature, inputs):
+        os.write(2, b"oneDNN custom operations are on")
+        asked.append(signature)
+        return here(model, signature, inputs)
+
+    here = beside.here
+    monkeypatch.setattr(beside, "here", loud)
+    shutil.copytree(workspace.root, copied.root, symlinks=True)
+    ItemLog(copied.item_log).append([{"item_id": "g0-01", "title": "New"}], [False], NOW + 10**9)
+    code, _, text = told(copied, capfd, "--release", "current")
+    assert code == 0 and asked and "loading" in text and "oneDNN" not in text
 
 
 def test_the_least_overlap_is_judged_at_as_many_places_as_most_requests_have():
