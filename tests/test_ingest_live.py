@@ -91,6 +91,15 @@ def test_an_item_may_be_older_than_1970() -> None:
         assert (found["created_at"].to_pylist(), refused) == ([-347_155_200_000], {})
 
 
+@pytest.mark.parametrize("column", ["created_at", "available_until"])
+def test_a_time_in_seconds_is_refused(column: str) -> None:
+    """A new item would be as one of January 1970, which nothing shows as new."""
+    row = {"item_id": "7", "title": "Oak Desk", column: 1_796_142_000}
+    _, refused = CHECK.check([row, {**row, column: 1_796_142_000_000}], ())
+    received = "Received: 1796142000, which looks like seconds. Multiply it by 1000."
+    assert refused == {0: f"Expected {column} to be milliseconds since 1970. {received}"}
+
+
 def test_names_that_are_no_columns_make_none() -> None:
     """A body may hold hundreds of thousands of them: the columns that are read are those of the table."""
     read: list[list[str]] = []

@@ -80,7 +80,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
             typed = pc.divide(typed, 1000.0)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
-        if (column.name == ENDS and alone) or (table.name == "events" and column.name in TIMES):
+        if (column.name in ("created_at", ENDS) and alone) or (table.name == "events" and column.name in TIMES):
             faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit, alone))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
