@@ -1,4 +1,4 @@
-"""Which labels the windows will have: as one by one, and what is told of too few, or of none that is positive."""
+"""Which labels the windows will have: as one by one, and what is told of too few, or of one kind."""
 
 import math
 
@@ -130,7 +130,7 @@ def test_where_no_split_would_do_a_smaller_window_is_proposed(tmp_path):
 def test_few_events_of_an_objective_that_knows_at_once_are_told(tmp_path):
     """Of a purchase a day, among ten clicks, windows of 10 days have ten; of two in all no split has 20."""
     daily, rare = clicks(100, bought=range(100)), clicks(100, bought=[85, 95])
-    rule = "{events: [purchase], within_days: 3}"  # for nothing
+    rule = "{events: [purchase], within_days: 3, weight: 0}"  # for nothing
     lines = [told(tmp_path, rows, rule, ("click", "purchase")) for rows in (daily, rare)]
     assert lines == [
         [
@@ -146,8 +146,11 @@ def test_few_events_of_an_objective_that_knows_at_once_are_told(tmp_path):
     ]
 
 
+EARLY, LATE = [[day + n / 10 for n in range(10)] for day in (82, 92)]  # purchases of ten users in a window
+
+
 @pytest.mark.parametrize(
-    ("bought", "windows"), [([], ["validation", "test"]), ([85], ["test"]), ([95], ["validation"]), ([85, 95], [])]
+    ("bought", "windows"), [([], ["validation", "test"]), (EARLY, ["test"]), (LATE, ["validation"]), (EARLY + LATE, [])]
 )
 def test_windows_without_a_positive_are_told(tmp_path, bought, windows):
     rule = "{events: [click], followed_by: [purchase], within_days: 2}"
@@ -157,13 +160,35 @@ def test_windows_without_a_positive_are_told(tmp_path, bought, windows):
     assert all(line.startswith("satisfied: none of its ") for line in counts)
 
 
+@pytest.mark.parametrize(
+    ("asked", "few", "all_of_it"),
+    [
+        ("followed_by", "are positive", "none of its {} known labels in the test window is positive"),
+        ("unless", "are not positive", "all of its {} known labels in the test window are positive: it is not learned"),
+    ],
+)
+def test_windows_whose_labels_are_nearly_of_one_kind_are_told(tmp_path, asked, few, all_of_it):
+    """Nine of the clicks of the validation window lead to a purchase, and none of the test window."""
+    rule = f"{{events: [click], {asked}: [purchase], within_days: 2}}"
+    first, second = told(tmp_path, clicks(100, bought=EARLY[:9]), rule)
+    assert (
+        first.startswith("satisfied: 9 of its ") and f" in the validation window {few}: where the users that" in first
+    )
+    assert all_of_it.split("{}")[1] in second and second.startswith(f"satisfied: {all_of_it.split('{}')[0]}")
+
+
+def test_labels_that_a_rule_cannot_make_negative_are_told_where_they_have_a_weight(tmp_path):
+    lines = told(tmp_path, clicks(100), "{events: [click]}")
+    assert [line.split("window")[1] for line in lines] == [" are positive: it is not learned from one kind"] * 2
+    assert told(tmp_path, clicks(100), "{events: [click], weight: 0}") == []
+
+
 def test_an_objective_whose_events_are_not_in_the_windows_is_told(tmp_path):
     lines = told(tmp_path, clicks(100, bought=[50]), "{events: [purchase]}", ("click", "purchase"))
     assert lines == [
         f"satisfied: no engagement in the {window} window is of purchase: no label of it there"
         for window in ("validation", "test")
     ]
-    assert told(tmp_path, clicks(100), "{events: [click]}") == []
 
 
 def test_check_and_build_tell(tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""Objectives of which the validation and the test window will have few labels, or none that is positive."""
+"""Objectives of which the validation and the test window will have few labels, or nearly all of one kind."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from souk.features.windows import Windows, split_windows
 from souk.schema import DAY_MS, EventType
 
 FEW, ENOUGH = 20, 100  # labels of a window: of fewer nothing is learned; a proposed split has so many, if it can be
+RARE = 10  # labels of a kind: of fewer the users that judge the ranker, a fifth of all, may well have none
 SHARES = tuple(n / 20 for n in range(1, 10))  # of the events, that a window of a proposed split may have
 MOST = 0.7  # of them in both
 COLUMNS = ("user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds")
@@ -79,8 +80,25 @@ def few_labels(events: Path, objectives: Objectives, first: int, windows: Window
             if not count:
                 kinds = ", ".join(rule.events)
                 yield f"{name}: no engagement in the {window} window is of {kinds}: no label of it there"
-            elif known and not positive:
-                yield f"{name}: none of its {known:,} known labels in the {window} window is positive"
+            elif known and (_can_fail(rule) or rule.weight):
+                yield from (f"{name}: {line}" for line in _kinds(known, positive, window))
+
+
+def _can_fail(rule: Objective) -> bool:
+    """Whether anything can make a label of it negative; one that has none, and no weight, is there for nothing."""
+    return _waits(rule) or rule.min_value is not None or rule.min_dwell_seconds is not None
+
+
+def _kinds(known: int, positive: int, window: str) -> Iterator[str]:
+    """What is told of labels of which hardly any are positive, or hardly any are not."""
+    rare, where = min(positive, known - positive), f"of its {known:,} known labels in the {window} window"
+    if not positive:
+        yield f"none {where} is positive"
+    elif not rare:
+        yield f"all {where} are positive: it is not learned from one kind"
+    elif rare < RARE:
+        kind = f"{'is' if rare == 1 else 'are'} {'' if positive == rare else 'not '}positive"
+        yield f"{rare} {where} {kind}: where the users that judge the ranker have none of these, it is not learned"
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
