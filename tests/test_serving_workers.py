@@ -1,5 +1,6 @@
 """Several processes behind one address: they share the calls, and none of them is missed."""
 
+import asyncio
 import errno
 import os
 import signal
@@ -10,6 +11,7 @@ from argparse import Namespace
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -67,6 +69,21 @@ def test_another_takes_the_place_of_one_that_ended(watched, tmp_path, monkeypatc
     watched(["stays", "ends"], lambda said: starts(tmp_path, 1) == 2)
     assert "worker 1 ended with 4; another takes its place" in caplog.text
     assert starts(tmp_path, 0) == 1
+
+
+def test_a_worker_shows_that_its_loop_turns_until_it_ends(monkeypatch):
+    monkeypatch.setattr(workers, "LOOK_SECONDS", 0.01)
+    turns, seen = SimpleNamespace(value=0), []
+
+    async def server():
+        turning = asyncio.create_task(Worker(0, 2, Path(), None, 0, None, turns).turn())
+        while turns.value < 3:
+            await asyncio.sleep(0.01)
+        seen.append(turns.value)
+        turning.cancel()
+
+    asyncio.run(server())
+    assert seen[0] >= 3 and turns.value == 0
 
 
 def test_who_hangs_is_replaced_and_who_does_not_say_yet_is_waited_for(watched, tmp_path, monkeypatch, caplog):
@@ -179,5 +196,5 @@ def test_what_a_worker_did_not_hear_of_is_not_kept(monkeypatch, given, alone, am
     words |= dict.fromkeys(("reload_seconds", "impressions", "kafka_config", "drain_seconds", "store_timeout_ms"), 1)
     arguments = Namespace(**words, user_cache_seconds=given, stale_hours=0.0, redis_uri=None)
     cli._answer(arguments)
-    cli._answer(arguments, Worker(0, 2, Path(), None, 0, None))
+    cli._answer(arguments, Worker(0, 2, Path(), None, 0, None, None))
     assert seen == [alone, among]

@@ -70,10 +70,13 @@ class Worker:
         self.pipe.send(("ready",))
 
     async def turn(self) -> None:
-        """Shows that the event loop turns, for as long as it does."""
-        while True:
-            self.turns.value += 1
-            await asyncio.sleep(LOOK_SECONDS)
+        """Shows that the event loop turns, until it ends: who writes what is left does not hang."""
+        try:
+            while True:
+                self.turns.value += 1
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self.turns.value = 0
 
 
 @dataclass
@@ -150,8 +153,7 @@ class Workers:
                 self._stop()
 
     def _watch(self) -> None:
-        """Kills who hangs, so that another takes its place. Looks are counted, and not time: where the whole machine
-        stood still, nobody hangs."""
+        """Kills who hangs, for another to take its place. Looks are counted: the machine may have stood still."""
         if self._until or time.monotonic() < self._looked + LOOK_SECONDS:
             return
         self._looked = time.monotonic()
