@@ -168,6 +168,12 @@ def test_what_no_label_tells_is_a_dash(metrics):
     assert "slate engaged 0 0 – – – – – –" in words(page(bare, VERDICT))
 
 
+def test_the_order_of_the_ranker_is_not_called_that_of_a_head(metrics):
+    """One order stands in the rows of all heads, of one that is not learned too."""
+    heads = "NDCG@10 at its positives: of the ranker's order of the retrievers' order difference"
+    assert heads in words(page(metrics, VERDICT)).replace("&#39;", "'")
+
+
 def test_the_gap_of_segments_has_an_interval(metrics):
     gap = {"highest": "user town: north", "lowest": "user town: south", "gap": 0.5, "low": 0.2, "high": 0.8}
     rolling = metrics["protocols"]["rolling"]

@@ -1,6 +1,7 @@
 """The pointer: atomic for readers, remembered for rollback, never at a damaged release; and what the commands print."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from souk.errors import SoukError
 from souk.release import commands
 from souk.release.collections import collections_in_use
 from souk.release.commands import diff_text, list_text, show_text, verify_text
+from souk.release.manifest import read_manifest
 from souk.release.pointer import (
     history,
     point,
@@ -217,6 +219,16 @@ def test_what_the_commands_print(releases, capsys):
     assert "files as they were packaged" in verify_text(workspace, c)
     main(["rollback", "--workspace", str(workspace.root)])
     assert capsys.readouterr().out == f"{b} -> {a}\n"
+
+
+def test_what_could_not_be_measured_is_not_shown(releases, monkeypatch):
+    """Of a head that is not learned."""
+    workspace, (name, *_) = releases
+    metrics = {"engaged_auc": 0.7, "satisfied_auc": math.nan, "parent": None}
+    told = read_manifest(workspace.releases / name) | {"lineage": metrics}
+    monkeypatch.setattr(commands, "read_manifest", lambda folder: told)
+    text = show_text(workspace, name)
+    assert "engaged_auc: 0.7" in text and "satisfied_auc" not in text and "parent" not in text
 
 
 def test_a_rollback_waits_for_no_import(tmp_path):

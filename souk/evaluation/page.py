@@ -151,8 +151,8 @@ RANKER = """
 {% endmacro %}
 {% macro heads_header(beside) %}
 <tr><th>model</th><th>head</th><th>examples</th><th>positives</th><th>AUC</th><th>log loss</th>
-<th>calibration error</th><th>predicted / observed</th><th>NDCG@10 of its order</th><th>of {{ beside }}</th>
-<th>difference</th></tr>
+<th>calibration error</th><th>predicted / observed</th><th>NDCG@10 at its positives: of the ranker's order</th>
+<th>of {{ beside }}</th><th>difference</th></tr>
 {% endmacro %}
 <h2>The ranker on its candidates</h2>
 <table>

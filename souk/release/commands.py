@@ -56,7 +56,7 @@ def show_text(workspace: Workspace, name: str) -> str:
         f"slate       {settings.slate_size} of {settings.candidates} candidates; weights {_plain(settings.objectives)}",
         f"files       {len(manifest['files'])}",
         "lineage",
-        *_indented({key: value for key, value in _flat(manifest["lineage"]).items() if value is not None}),
+        *_indented({key: value for key, value in _flat(manifest["lineage"]).items() if _is_told(value)}),
     ]
     summary = folder / "evaluation" / "summary.md"
     return "\n".join([*lines, "", summary.read_text(encoding="utf-8").rstrip()] if summary.exists() else lines)
@@ -158,6 +158,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
             k: v for key, entry in pairs for k, v in _flat(entry, f"{prefix}.{key}" if prefix else f"{key}").items()
         }
     return {prefix: value}
+
+
+def _is_told(value: Any) -> bool:
+    """Whether it is anything: NaN is what could not be measured."""
+    return value is not None and value == value
 
 
 def _indented(values: dict[str, Any]) -> list[str]:
