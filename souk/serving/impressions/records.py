@@ -33,7 +33,10 @@ SCHEMA = pa.schema(
         ("sources", pa.list_(pa.string())),
         ("propensities", pa.list_(pa.float32())),
         ("features", pa.string()),  # JSON: raw user and query features but ids, a missing number as null
-        ("request", pa.string()),  # JSON: an instance as docs/serving.md has it, with its timestamp
+        (
+            "request",
+            pa.string(),
+        ),  # JSON: an instance as docs/serving.md has it, with its timestamp, without what was malformed
     ]
 )
 
