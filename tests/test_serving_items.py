@@ -103,6 +103,16 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
         assert part in reasons[row]
 
 
+@pytest.mark.parametrize("said", [{}, {"available": True}])
+def test_an_id_without_content_makes_no_item(live, said):
+    """A mistyped one stood in slates without a title."""
+    mistyped, known = {"item_id": "g1-O5", **said}, {"item_id": IDS[0], **said}
+    outcome = live.upsert([mistyped, known, {**mistyped, "title": "Item g1-O5", "category": "all/g1"}, mistyped])
+    assert (outcome.accepted, outcome.created) == (3, 1), "an id that is known by then is no mistyped one"
+    [refused] = outcome.refused
+    assert refused.row == 0 and "an item that is known, or a row with its content" in refused.reason
+
+
 def test_content_that_the_tower_cannot_take_is_refused_alone(live):
     outcome = live.upsert(
         [{"item_id": "odd", "title": "of no group"}, {"item_id": "e", "category": "all/g0", "price": 7}]

@@ -22,6 +22,7 @@ from souk.errors import SoukError
 from souk.ingest.item_row import ItemRow
 
 URL = "http://localhost:8080"
+EXAMPLE = '{"item_id": "7", "title": "Oak desk"}'
 ROWS = 500  # of one call
 BODY_BYTES = 3_500_000  # of their JSON: a server takes 4 MiB
 ROW_BYTES = 4_000_000  # of the JSON of one
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "upsert",
         help="new items, or new content of known ones",
         description="Gives a running server new items, or new content of known ones. Columns that a row leaves out stay"
-        """ as they are; of two rows of one item the later wins. As: souk items upsert --item '{"item_id": "7"}'""",
+        f" as they are; of two rows of one item the later wins. As: souk items upsert --item '{EXAMPLE}'",
     )
     upsert.add_argument("file", nargs="?", metavar="FILE", help="Parquet, CSV or JSON lines, one item a row")
     upsert.add_argument("--item", metavar="JSON", help="one item, in place of a file")
@@ -168,7 +169,7 @@ def _rows(arguments: argparse.Namespace) -> Iterator[ItemRow]:
     try:
         item = json.loads(arguments.item)
     except (ValueError, RecursionError) as error:
-        raise SoukError("--item to be JSON", f"{error}", """As --item '{"item_id": "7"}'.""") from error
+        raise SoukError("--item to be JSON", f"{error}", f"As --item '{EXAMPLE}'.") from error
     return _of_one(item, config, arguments.config) if isinstance(item, dict) else iter([item_row(item)])
 
 

@@ -33,7 +33,7 @@ def unfit(
         spec: of the features of items.
     """
     item = f"{row['item_id']!r}"[:SHOWN]
-    if new and (not may_create or set(given) == {"item_id", "available"}):
+    if new and (not may_create or set(given) <= {"item_id", "available"}):
         return str(SoukError("an item that is known, or a row with its content", item, "Look for a typing error."))
     if "created_at" in given and (row["created_at"] or 0) > at + AHEAD_MS:
         return str(SoukError("created_at in the past", f"{row['created_at']}", CREATED))
