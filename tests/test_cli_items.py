@@ -21,15 +21,15 @@ def sent():
     bodies = []
 
     def wrong(row):
-        return (
-            "created_at is a text" if isinstance(row.get("created_at"), str) else "" if row.get("title") else "no title"
-        )
+        if isinstance(row.get("created_at"), str):
+            return "Expected created_at to be a number"
+        return "" if row.get("title") else "no title"
 
     def take(path, body):
         rows = json.loads(body)["items"]
         bodies.append(rows)
         refused = [
-            {"row": n, "item_id": row["item_id"], "reason": why}
+            {"row": n, "item_id": row.get("item_id"), "reason": why}
             for n, row in enumerate(rows)
             if isinstance(row, dict) and "available" not in row and (why := wrong(row))
         ] + [
@@ -92,7 +92,10 @@ def test_a_date_that_the_config_does_not_read_is_told_with_its_unit(sent, tmp_pa
     (tmp_path / "new.csv").write_text(f"sku,name,since\n7,{'Boots' if time else ''},{time}\n")
     words = ["items", "upsert", str(tmp_path / "new.csv"), "--url", url, "--config", str(tmp_path / "config.yaml")]
     assert main(words) == 1
-    assert f"row 1, item '7': {'created_at is a text' if time else 'no title'}{remedy}" in capsys.readouterr().err
+    assert (
+        f"row 1, item '7': {'Expected created_at to be a number' if time else 'no title'}{remedy}"
+        in capsys.readouterr().err
+    )
 
 
 def test_one_item_in_the_names_of_a_config(sent, tmp_path, capsys):
@@ -230,16 +233,22 @@ def test_a_row_that_cannot_be_split_goes_as_its_text_and_is_told_as_one(sent, tm
     (tmp_path / "torn.csv").write_text(f"item_id,title\n7,Boots\n{row}\n9,Hat\n")
     assert main(["items", "upsert", str(tmp_path / "torn.csv"), "--url", url]) == 1
     said = capsys.readouterr().err
-    assert f"row 2, item None: Expected a cell for each column in a row. Received: '{row}'. Is a cell too few" in said
+    assert f"row 2: Expected a cell for each column in a row. Received: '{row}'. Is a cell too few" in said
     assert [sent if isinstance(sent, str) else sent["item_id"] for sent in bodies[0]] == ["7", row, "9"]
 
 
 def test_a_line_that_is_no_object_is_told_as_the_server_does(sent, tmp_path, capsys):
     (tmp_path / "torn.jsonl").write_text('{"item_id": "7", "title": "Boots"}\n{"item_id": "8", \n')
     assert main(["items", "upsert", str(tmp_path / "torn.jsonl"), "--url", sent[0]]) == 1
-    assert "row 2, item None: a JSON object for each item\n" in capsys.readouterr().err
+    assert "row 2: a JSON object for each item\n" in capsys.readouterr().err
     assert main(["items", "upsert", "--item", '"8"', "--url", sent[0]]) == 1
-    assert "row 1, item None: a JSON object for each item\n" in capsys.readouterr().err
+    assert "row 1: a JSON object for each item\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("row", [{}, {"item_id": None}, {"item_id": ""}])
+def test_a_row_without_an_id_is_told_by_its_number(sent, capsys, row):
+    assert main(["items", "upsert", "--item", json.dumps(row), "--url", sent[0]]) == 1
+    assert capsys.readouterr().err == "row 1: no title\n"
 
 
 def test_lists_and_objects_for_texts_reach_the_server_as_they_are(sent, tmp_path):

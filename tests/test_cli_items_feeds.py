@@ -33,7 +33,7 @@ class Shop:
     """
 
     def __init__(self, folder):
-        self.folder, self.rows, self.calls = folder, [], 0
+        self.folder, self.rows, self.calls, self.release = folder, [], 0, "shop-0123456789ab"
         self.check = ItemCheck(KINDS, {"image": 2})
 
     def take(self, body):
@@ -48,7 +48,8 @@ class Shop:
         self.rows += [row for at, row in enumerate(rows) if at not in reasons]
         named = [row.get("item_id") if isinstance(row, dict) else None for row in rows]
         refused = [{"row": at, "item_id": named[at], "reason": why} for at, why in sorted(reasons.items())]
-        return 200, {"accepted": len(rows) - len(refused), "created": 0, "refused": refused}
+        counts = {"accepted": len(rows) - len(refused), "created": 0}
+        return 200, {**counts, "refused": refused, "release": self.release}
 
     def upsert(self, name, content, items=""):
         """The exit code of the command for a file of this name and content, with a config if `items` are given."""
@@ -221,7 +222,7 @@ def test_a_bad_line_costs_no_other_one(shop, capsys, row, items):
     rows = [f'{{"item_id": "{n}", "title": "x", "price": NaN}}' for n in range(ROWS * 2)]
     assert shop.upsert("new.jsonl", "\n".join([*rows[:3], row, *rows[3:]]), items) == 1
     said = capsys.readouterr()
-    assert "row 4, item " in said.err and said.err.count("\n") == 1
+    assert "row 4" in said.err and said.err.count("\n") == 1
     assert len(shop.rows) == ROWS * 2 and f"{ROWS * 2:,} accepted (0 new), 1 refused" in said.out
     assert shop.rows[0] == {"item_id": "0", "title": "x", "price": None} and ROW_BYTES < MAX_BODY_BYTES - 100
 
@@ -253,7 +254,7 @@ def test_what_says_how_the_csv_of_a_config_is_written_is_not_for_other_formats(s
 def test_the_format_of_a_config_is_that_of_a_file_whose_name_tells_no_other(shop, capsys, path, name):
     items = f'path: {path}, format: csv, delimiter: "|", header: [item_id, title], encoding: latin-1'
     assert shop.upsert(name, "1|Hüt\n2|Cap|x\n".encode("latin-1"), items) == 1
-    told = "row 2, item None: Expected a cell for each column in a row. Received: '2|Cap|x'"
+    told = "row 2: Expected a cell for each column in a row. Received: '2|Cap|x'"
     assert shop.rows == [{"item_id": "1", "title": "Hüt"}] and told in capsys.readouterr().err
     assert shop.upsert("new.csv", "3|Hat\n", items) == 0, "a name that tells another goes by that"
     assert shop.upsert("new.jsonl", lines({"item_id": "4"}), items) == 0
@@ -281,3 +282,14 @@ def test_of_several_files_a_row_is_told_with_its_file(shop, capsys):
 def test_a_column_of_which_there_are_two_is_told(shop, capsys):
     assert shop.upsert("new.csv", "item_id,title,title\n1,Hat,Cap\n") == 2
     assert "two named title" in capsys.readouterr().err and not shop.rows
+
+
+def test_a_server_of_another_data_set_is_told(shop, capsys):
+    """Its reasons name the columns that it has, which says nothing of these."""
+    items = f"{ITEMS.replace('cost', 'cost, created_at: since')}, timestamp_unit: s"
+    assert shop.upsert("new.csv", "sku,labels\n1,red\n", items) == 0 and not capsys.readouterr().err
+    shop.release, shop.check = "movielens_100k-0123456789ab", ItemCheck({"title": Kind.TEXT}, {})
+    assert shop.upsert("new.csv", "sku,labels,since\n1,red,2026-11-27\n", items) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "Expected a column of items to be one of" in said[0] and "timestamp_unit" not in said[0]
+    assert said[1:] == [f"{shop.url} serves {shop.release}, not shop of {shop.folder / 'config.yaml'}"]

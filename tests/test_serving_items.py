@@ -78,7 +78,7 @@ def test_a_row_changes_what_it_speaks_of_and_leaves_the_rest(live):
 def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
     rows = [
         {"item_id": "a", "price": "cheap"},
-        {"price": 3},
+        {"item_id": None, "price": 3},
         {"item_id": "b", "price": -1},
         {"item_id": "c", "titel": "x"},
         ["d"],
@@ -88,6 +88,7 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
     ]
     outcome = live.upsert(rows)
     assert outcome.accepted == 1 and "e" in live.current.catalogue.positions and len(live._log.read().rows) == 1
+    assert [each.item_id for each in outcome.refused][:5] == ["a", "", "b", "c", ""]
     reasons = {each.row: each.reason for each in outcome.refused}
     parts = {
         0: "price to be of type double. Received: 'cheap'",

@@ -56,19 +56,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a row was refused."""
     headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
-    tally, unit = Tally(), _unit(getattr(arguments, "config", None))
+    config = load_config(arguments.config) if getattr(arguments, "config", None) else None
+    tally, unit, release = Tally(), config.data.items.timestamp_unit if config and config.data.items else "", ""
     try:
-        for batch in _batches(_rows(arguments)):
+        for batch in _batches(_rows(arguments, config)):
             sent = [(row, text) for row, text in batch if not row.wrong and not row.skipped]
             answer = _send(arguments.url, [text for _, text in sent], headers) if sent else NOTHING
-            refused = {row: (row.item, row.wrong) for row, _ in batch if row.wrong and not row.skipped}
+            refused = {row: row.wrong for row, _ in batch if row.wrong and not row.skipped}
             for each in answer["refused"]:
                 row, of = sent[each["row"]]
-                why = _of_cells(row) or each["reason"] + _time_remedy(unit, of, each["reason"])
-                refused[row] = each["item_id"], why
+                refused[row] = _of_cells(row) or each["reason"] + _time_remedy(unit, of, each["reason"])
             for row in (row for row, _ in batch if row in refused):
-                item, why = refused[row]
-                print(f"row {row.number}{row.of_file}, item {item!r}: {why}", file=sys.stderr)
+                item = "" if row.item in (None, "") else f", item {str(row.item)!r}"
+                print(f"row {row.number}{row.of_file}{item}: {refused[row]}", file=sys.stderr)
+            release = answer.get("release", release)
             tally.add([row for row, _ in batch], answer, len(refused))
     except (SoukError, OSError, KeyboardInterrupt):
         if last := tally.last:
@@ -77,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     if not tally.last:
         raise SoukError(f"rows in {arguments.file}", "none", "One item a row, after a header in a CSV file.")
+    if config and release and release.rpartition("-")[0] != config.name:
+        print(f"{arguments.url} serves {release}, not {config.name} of {arguments.config}", file=sys.stderr)
     print(tally.told("hidden" if arguments.action == "delete" else f"accepted ({tally.created:,} new)"))
     return 1 if tally.refused else 0
 
@@ -116,15 +119,9 @@ class Tally:
         return f"{self.accepted:,} {what}, {self.refused:,} refused{out}{past}"
 
 
-def _unit(config: str | None) -> str:
-    """What the times of items are in, as the config says; "" without one."""
-    items = load_config(config).data.items if config else None
-    return items.timestamp_unit if items else ""
-
-
 def _time_remedy(unit: str, row: bytes, reason: str) -> str:
     """What to do about a text in a time that the config's `unit` did not read: the server knows of none."""
-    name = next((name for name in ("created_at", "available_until") if name in reason), "")
+    name = next((name for name in ("created_at", "available_until") if reason.startswith(f"Expected {name} ")), "")
     if not unit or not name:
         return ""
     from souk.ingest.remedies import unit_remedy
@@ -156,14 +153,13 @@ def _batches(rows: Iterable[ItemRow]) -> Iterator[list[tuple[ItemRow, bytes]]]:
         yield batch
 
 
-def _rows(arguments: argparse.Namespace) -> Iterator[ItemRow]:
+def _rows(arguments: argparse.Namespace, config: DatasetConfig | None) -> Iterator[ItemRow]:
     if arguments.action == "delete":
         return (ItemRow({"item_id": item, "available": False}, at) for at, item in enumerate(arguments.ids, 1))
     from souk.ingest.item_file import item_row, item_rows_of
 
     if bool(arguments.file) == bool(arguments.item):
         raise SoukError("a FILE or --item", "both" if arguments.file else "neither", "Give one of them.")
-    config = load_config(arguments.config) if arguments.config else None
     if arguments.file:
         return item_rows_of(arguments.file, config)
     try:

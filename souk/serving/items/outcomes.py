@@ -106,7 +106,8 @@ class Followed:
 
 def id_of(row: Any) -> Any:
     """What a row says is its item; "" where it says nothing."""
-    return row.get("item_id", "") if isinstance(row, dict) else ""
+    item = row.get("item_id") if isinstance(row, dict) else None
+    return "" if item is None else item
 
 
 class Retired(Exception):
