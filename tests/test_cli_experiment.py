@@ -68,14 +68,14 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
     (place / "releases" / "shop-1" / "bundle.json").write_text(json.dumps(BUNDLE))
     (place / "releases" / "shop-1" / "spec.json").write_text(SPEC.to_json())
     (place / "releases" / "current").symlink_to("shop-1")
+    arm = f"{tmp_path / 'bad.yaml'}: experiments.colour.arms.red"
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "weights: {satisfed: 2}"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
-    assert code == 2 and "colour.arms.red.weights: an objective of shop-1" in told and "'satisfied'?" in told
+    assert code == 2 and f"{arm}.weights: an objective of shop-1" in told and "'satisfied'?" in told
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "rerank: {caps: {categroy: 2}}"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
-    assert (
-        code == 2 and "rerank.caps: a categorical or path column of items of shop-1" in told and "'category'?" in told
-    )
+    capped = f"{arm}.rerank.caps: a categorical or path column of items of shop-1"
+    assert code == 2 and capped in told and "'category'?" in told
     for column in (*NOT_OF_ONE_VALUE, "item_id"):
         (tmp_path / "bad.yaml").write_text(
             TEXT.replace("weights: {satisfied: 2}", f"rerank: {{caps: {{{column}: 2}}}}")

@@ -70,18 +70,18 @@ def _apply(place: Workspace, file: Path) -> int:
     plan = read_experiments(file)
     folders = {name: place.release_folder(name) for name in plan.releases}
     if current := place.current_release():
-        _check(plan, current, place.current, folders)
+        _check(plan, file, current, place.current, folders)
     with placed(place.experiments) as fresh:
         fresh.write_bytes(file.read_bytes())
     print(_described(plan))
     return 0
 
 
-def _check(plan: Experiments, current: str, folder: Path, folders: Mapping[str, Path]) -> None:
-    """What a server would refuse, which binds the arms to the current release and to those in `folders`."""
+def _check(plan: Experiments, file: Path, current: str, folder: Path, folders: Mapping[str, Path]) -> None:
+    """What a server would refuse of a file, which binds the arms to the current release and to those in `folders`."""
     settings, spec = _settings(folder), read_spec(folder / "spec.json")
-    plan.check_weights(settings["objectives"], current)
-    plan.check_caps(spec.columns.cappable, current)
+    plan.check_weights(settings["objectives"], current, str(file))
+    plan.check_caps(spec.columns.cappable, current, str(file))
     for name, other in folders.items():
         if (found := read_spec(other / "spec.json").of_states.hash) != (own := spec.of_states.hash):
             raise SoukError(f"specification {own}, that of {current}", f"{found} in {name}", SPEC)

@@ -115,12 +115,13 @@ class Experiments(Section):
         named = {arm.release for experiment in self.experiments.values() for arm in experiment.arms.values()}
         return sorted(named - {""})
 
-    def check_weights(self, objectives: Iterable[str], release: str) -> None:
+    def check_weights(self, objectives: Iterable[str], release: str, origin: str = FILE) -> None:
         """Whether the current release has what the arms weigh.
 
         Args:
             objectives: the release's.
             release: its name.
+            origin: the file, for errors.
 
         Raises:
             SoukError: an arm weighs another; the nearest is named.
@@ -129,15 +130,16 @@ class Experiments(Section):
         for name, experiment in self.experiments.items():
             for arm, each in experiment.arms.items():
                 for weighed in set(each.weights) - set(known):
-                    where = f"{FILE}: experiments.{name}.arms.{arm}.weights"
+                    where = f"{origin}: experiments.{name}.arms.{arm}.weights"
                     raise unknown(f"{where}: an objective of {release}", weighed, known)
 
-    def check_caps(self, columns: Iterable[str], release: str) -> None:
+    def check_caps(self, columns: Iterable[str], release: str, origin: str = FILE) -> None:
         """Whether the current release has what the arms cap.
 
         Args:
             columns: of its items, that may be capped.
             release: its name.
+            origin: the file, for errors.
 
         Raises:
             SoukError: an arm caps another; the nearest is named.
@@ -146,7 +148,7 @@ class Experiments(Section):
         for name, experiment in self.experiments.items():
             for arm, each in experiment.arms.items():
                 for capped in sorted(set(each.rerank.caps if each.rerank else ()) - set(known)):
-                    where = f"{FILE}: experiments.{name}.arms.{arm}.rerank.caps"
+                    where = f"{origin}: experiments.{name}.arms.{arm}.rerank.caps"
                     raise unknown(f"{where}: a categorical or path column of items of {release}", capped, known)
 
 
