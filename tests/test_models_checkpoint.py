@@ -208,7 +208,7 @@ def test_a_killed_ranker_goes_on_and_ends_as_one_that_was_not(features, candidat
         train_ranker(*words)
         told[words] = capsys.readouterr().out
     assert "straight path: goes on after" in told[killed] and "with the body: goes on after" in told[killed]
-    assert "goes on" not in told[whole]
+    assert "goes on" not in told[whole] and "writing the ranker as it is served" in told[whole]
     records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("killed", "whole")]
     for record in records:
         assert not any(Path(killed[2], "checkpoints").iterdir())

@@ -71,12 +71,13 @@ def test_users_are_marked_as_seen_a_part_at_a_time(market, monkeypatch):
 
 
 def test_a_long_pass_is_told_of_on_its_way(market, monkeypatch):
-    """Every step takes longer than a word is waited for."""
+    """Every step takes longer than a word is waited for; the first one, which is compiled, is told of before."""
     monkeypatch.setattr("souk.progress.WORD_SECONDS", 0.0)
     lines, end = [], market.windows["validation_start"]
     fit = TowerFit(market.towers(), market.sequences, market.catalogue, CONFIG)
     fit.fit(end, 2, lines.append)
     steps = market.sequences.steps(market.sequences.trained(end), CONFIG.batch_rows)
+    assert lines.pop(0) == f"fit: 2 epochs of {steps} steps; the first takes longest"
     for epoch, told in ((1, lines[: steps + 1]), (2, lines[steps + 1 :])):
         begun = [line.split(", loss")[0] for line in told[:-1]]
         assert begun == [f"epoch {epoch}/2: step {n} of {steps}" for n in range(1, steps + 1)]

@@ -15,6 +15,7 @@ from souk.errors import SoukError
 from souk.index import hnsw
 from souk.index.choice import GRAPH_FILE
 from souk.index.milvus import MilvusIndex, build
+from souk.progress import SAY
 from souk.release.bundle import Bundle
 from souk.release.commands import show_text
 from souk.release.golden import NAME, read_golden, replay_golden
@@ -124,8 +125,12 @@ def test_what_tensorflow_alone_makes_of_the_items_is_in_it(release, shop, tmp_pa
         ranker.load(tmp_path / "goods.npy")
 
 
-def test_the_same_inputs_give_the_same_name_and_golden_requests(release, shop, tmp_path):
+def test_the_same_inputs_give_the_same_name_and_golden_requests(release, shop, tmp_path, capsys):
     name, _ = package_release(config("package_release"), *shop, str(tmp_path / "again"))
+    told = [line.removeprefix(SAY) for line in capsys.readouterr().out.splitlines() if line.startswith(SAY)]
+    assert [line.split()[0] for line in told[:4]] == ["putting", "reading", "answering", "answering"]
+    asked = pq.read_metadata(tmp_path / "again" / "drift_reference.parquet").num_rows
+    assert told[3] == f"answering {asked:,} requests that drift is told by"
     assert name == release[1]
     assert (tmp_path / "again" / NAME).read_text() == (release[0] / NAME).read_text()
     other, _ = package_release(config("package_release", slate_size=7), *shop, str(tmp_path / "other"))

@@ -235,6 +235,7 @@ def _summary(
         rules,
         setting.places,
     )
+    setting.tell(f"{name}: all answered, measuring")
     bounds = (setting.metrics, setting.settings.bootstrap)
     models, per_user = summarise(rankings, own, setting.catalogue, setting.content, *bounds)
     figure = setting.settings.primary

@@ -110,8 +110,9 @@ def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: R
     half_life = write_trends(tables, folder, spec, windows)
     report(f"half-life of what is popular: {in_words(half_life)}")
     with tft_beam.Context(temp_dir=str(folder / "temporary"), force_tf_compat_v1=False):
+        report("analysing users and items")
         analyze_names(tables, folder, spec, runner)
-        report("users and items analysed")
+        report("building histories and examples")
         build_histories(tables, folder, spec, windows, runner)
     write_acts(tables / "events.parquet", folder, spec)
     write_marks(tables / "events.parquet", folder, spec)

@@ -140,6 +140,7 @@ class TowerFit:
         if (consistency := consistency_for(self.config, targets, whole)) != self._consistency:
             self._consistency, self._step = consistency, self._compiled()
         self._fits += 1
+        report(f"{'refresh' if again else 'fit'}: {passes} epochs of {steps:,} steps; the first takes longest")
         history, best = self._resume(report)
         schedule = itertools.islice(_schedule(self.config.learning_rate, passes * steps), len(history) * steps, None)
         for epoch in range(len(history) + 1, passes + 1):

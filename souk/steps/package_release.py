@@ -83,7 +83,6 @@ def package_release(
         shutil.copytree(Path(tables) / "schema", folder / "schema")
         weights = read_weights(towers, ranker)
         np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]  # keywords are names of arrays
-        report("answering the golden requests")
         golden = _write_answers(bundle, tables, Path(features))
         content = content_digests(bundle, features, weights)
         name = release_name(settings.name, content)
@@ -97,12 +96,15 @@ def package_release(
 
 def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
     """Golden requests and the drift reference, answered from the bundle's own vectors; how many are golden."""
+    report("reading the models")
     Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load().keep(bundle.goods)
     recommender = Recommender.load(bundle, index=None, store=None)
     answer = golden_answers(recommender)
+    report("answering the golden requests")
     golden = golden_requests(features, bundle.spec)
     write_golden(bundle.folder, golden, answer(golden))
     sample = reference_requests(tables, features, bundle.spec, bundle.settings.slate_size)
+    report(f"answering {len(sample):,} requests that drift is told by")
     blocks = [sample[start : start + BLOCK] for start in range(0, len(sample), BLOCK)]
     told = golden_answers(_told(recommender, features))
     write_reference(bundle.folder, bundle.spec, sample, [slate for block in blocks for slate in told(block)])

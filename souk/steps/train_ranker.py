@@ -124,6 +124,7 @@ def train_ranker(
         slates = measured_slates(model, fit, measured, catalogue, spec.weights(fit.quality.weights), reranked)
         pq.write_table(pa.table({"user_id": measured.users[measured.first], "ndcg@10": slates}), out / SLATES)
     else:
+        report("writing the ranker as it is served")
         ServedRanker(model, transforms, spec, fit.quality.calibration, fit.with_body).save(out / "ranker")
     chosen, tuned = fit.quality.weights[SATISFIED], fit.quality.tuned
     report(f"weight of satisfied: {chosen:g}, of {origin}; this fit would choose {tuned:g}")

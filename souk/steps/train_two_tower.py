@@ -116,6 +116,7 @@ def train_two_tower(
 def _save(
     out: Path, model: TwoTower, transforms: Mapping[str, Transform], catalogue: Catalogue, sequences: Sequences
 ) -> None:
+    report("writing the towers as they are served")
     np.save(out / "vectors.npy", item_vectors(model, catalogue))
     save_weights(out / "weights.npz", model)
     ServedQueryTower(model, transforms, sequences.spec).save(out / "query_tower")
