@@ -203,6 +203,13 @@ def test_other_addresses(server, path, status):
     assert ids(server.slates(ANN)[0])
 
 
+@pytest.mark.parametrize("path", [V1, "/v1/models/souk:explain", V2, "/v1/items:upsert", "/v1/events"])
+def test_a_get_where_a_body_is_posted(server, path):
+    """KServe says that there is no model souk:predict."""
+    text = "Expected a POST with a JSON body. Received: a GET. See docs/serving.md."
+    assert server.call(path, method="GET") == (405, json.dumps({"error": text}, separators=(",", ":")).encode())
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(path=st.sampled_from([V1, V2, "/v1/events"]), body=BODIES, headers=st.sampled_from([{}, JSON]))
 def test_no_body_is_a_server_error(server, path, body, headers):

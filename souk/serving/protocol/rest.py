@@ -242,8 +242,19 @@ REFUSED = {
 }
 
 
-async def _not_found(_: Request, error: Exception) -> JSONResponse:
+async def _not_found(request: Request, error: Exception) -> JSONResponse:
+    if request.method == "GET" and _is_call(request):  # KServe takes souk:predict for the name of a model
+        return _not_posted(request)
     return JSONResponse(status_code=404, content={"error": str(error)})
+
+
+def _is_call(request: Request) -> bool:
+    return request.url.path.endswith(tuple(CALLS))
+
+
+def _not_posted(request: Request) -> JSONResponse:
+    text = SoukError("a POST with a JSON body", f"a {request.method}", "See docs/serving.md.")
+    return JSONResponse(status_code=405, content={"error": str(text)}, headers={"Allow": "POST"})
 
 
 async def _failed(_: Request | None, error: Exception) -> JSONResponse:
@@ -254,8 +265,10 @@ async def _failed(_: Request | None, error: Exception) -> JSONResponse:
     return JSONResponse(status_code=500, content={"error": str(text)})
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405 and _is_call(request):
+        return _not_posted(request)
     text = str(error.detail) if isinstance(error, HTTPException) else "Internal error"
     if status == 400:  # FastAPI's, for any body that it cannot read
         text = f"Expected a JSON body of at most {MAX_REQUEST_BYTES} bytes. Received: {text}. See docs/serving.md."
