@@ -27,14 +27,13 @@ class Unanswered(OSError):
     """Something that may answer another time did not; the text is whole, as that of a `SoukError`."""
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> SoukError:
-    """The error for a `name` that is not among the `known` ones; it names the nearest."""
+def unknown(what: str, name: str, known: Iterable[str], remedy: str = "") -> SoukError:
+    """The error for a `name` that is not among the `known` ones; it has a remedy, or names the nearest."""
     names = sorted(known)
     if not names:
-        return SoukError(f"{what}, and there is none here", repr(name))
-    return SoukError(
-        f"{what} to be one of {', '.join(names)}", repr(name), nearest(name, names) or "Use one of these names."
-    )
+        return SoukError(f"{what}, and there is none here", repr(name), remedy)
+    remedy = remedy or nearest(name, names) or "Use one of these names."
+    return SoukError(f"{what} to be one of {', '.join(names)}", repr(name), remedy)
 
 
 def of_a_clone(*extras: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from souk.values import cell_text
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
 WIDEST = 1e30  # of the end of a range
+Names = Mapping[str, Sequence[str]]  # of a table: columns that the config maps, with the files' names of these
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
 # What to say of a body that cannot be quoted, for Python's recursion.
 TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field holds more than lists of objects."))
@@ -30,15 +32,33 @@ def shown(value: Any) -> str:
 
 
 def known_keys(
-    path: str, values: Mapping[str, Any], known: Iterable[str], within: Mapping[str, Iterable[str]] = {}
+    path: str,
+    values: Mapping[str, Any],
+    known: Collection[str],
+    within: Mapping[str, Iterable[str]] = {},
+    names: Names = MappingProxyType({}),
 ) -> None:
-    """Refuses a field that is none of `known`; the nearest is named, or the field that it belongs into, by `within`."""
+    """Refuses a field that is none of `known`; the nearest is named, or the field that it belongs into, by `within`, or
+    that for which it stands in the files, by `names`."""
     for name in values:
         if name not in known:
             if into := next((field for field, names in within.items() if name in names), ""):
                 remedy = f'It belongs into {into}: "{into}": {{"{name}": ...}}.'
                 raise SoukError(f"{path}: a field to be one of {', '.join(sorted(known))}", repr(name), remedy)
-            raise unknown(f"{path}: a field", str(name)[:ID_LENGTH], known)
+            own = own_name(name, names)
+            raise unknown(
+                f"{path}: a field", str(name)[:ID_LENGTH], known, instead_of(name, own) if own in known else ""
+            )
+
+
+def own_name(name: str, names: Names) -> str:
+    """What Souk calls a column of the files; the same for one that has no other name."""
+    return next((own for own, raws in names.items() if name in raws), name)
+
+
+def instead_of(name: str, own: str) -> str:
+    """The remedy where the files' name of a column is sent."""
+    return f"Send {own} for {name[:ID_LENGTH]}: the config maps it."
 
 
 def identifier(path: str, value: Any) -> str:

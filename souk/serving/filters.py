@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
-from souk.serving.fields import shown
+from souk.serving.fields import Names, instead_of, own_name, shown
 from souk.spec import Entity, Feature, FeatureSpec, Role
 from souk.values import cell_text
 
@@ -40,6 +41,12 @@ def filterable(spec: FeatureSpec) -> dict[str, Feature]:
     return {f.source: f for f in spec.of(Entity.ITEM) if f.role in (Role.CATEGORY, Role.BAG, Role.NUMBER)}
 
 
+def _unread(spec: FeatureSpec) -> dict[str, str]:
+    """The columns of items that no filter may name, and what they are."""
+    declared = {name: str(kind) for name, kind in spec.columns.items.items() if kind in (Kind.TEXT, Kind.VECTOR)}
+    return {"title": "text", "created_at": "time", "available_until": "time"} | declared
+
+
 def _paths(spec: FeatureSpec) -> frozenset[str]:
     return frozenset(name for name, kind in spec.columns.items.items() if kind is Kind.PATH)
 
@@ -50,10 +57,17 @@ class FilterParser:
     Args:
         spec: the release's feature specification.
         text, number: check one value at its path in the body, and say what is wrong with it.
+        names: columns of items that the config maps, with the files' names of these.
     """
 
-    def __init__(self, spec: FeatureSpec, text: Callable[[str, Any], str], number: Callable[[str, Any], float]) -> None:
-        self._columns = filterable(spec)
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        text: Callable[[str, Any], str],
+        number: Callable[[str, Any], float],
+        names: Names = MappingProxyType({}),
+    ) -> None:
+        self._columns, self._unread, self._names = filterable(spec), _unread(spec), names
         self._paths = _paths(spec)
         self._text, self._number = text, number
 
@@ -67,8 +81,14 @@ class FilterParser:
             raise SoukError(f"{path} to be an object with columns", repr(value)[:80], "See docs/serving.md.")
         for name in value:
             if name not in self._columns:
-                raise unknown(f"{path}: a column of items to filter by", str(name)[:80], self._columns)
+                raise self._unknown(path, str(name))
         return tuple(self._condition(path, str(name), value[name]) for name in sorted(value) if value[name] is not None)
+
+    def _unknown(self, path: str, name: str) -> SoukError:
+        own = own_name(name, self._names)
+        remedy = f"{own} is a {self._unread[own]}, which no filter reads." if own in self._unread else ""
+        remedy = instead_of(name, own) if own in self._columns else remedy
+        return unknown(f"{path}: a column of items to filter by", name[:80], self._columns, remedy)
 
     def _condition(self, path: str, name: str, value: Any) -> Condition:
         place = f"{path}.{name}"

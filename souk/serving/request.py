@@ -17,6 +17,7 @@ from souk.ingest.outliers import Limits
 from souk.release.bundle import Bundle
 from souk.serving.experiments.treatment import AS_RELEASED, Treatment
 from souk.serving.fields import (
+    Names,
     chosen,
     event_type,
     identifier,
@@ -109,6 +110,7 @@ class RequestParser:
         words: by feature, the values that the models know (`Bundle.words`).
         types: what the files call types of events, `*` for any text, with the contract's (`Bundle.event_types`).
         bounds: by table, of numbers (`Bundle.bounds`).
+        names: by table, of the files (`Bundle.names`).
         clock: monotonic seconds.
     """
 
@@ -116,7 +118,7 @@ class RequestParser:
     def of(cls, bundle: Bundle, k: int | None = None, timeout_ms: int | None = None) -> RequestParser:
         """For a bundle's server; `k` items in slates that do not say, those of its settings where None."""
         sizes = k or bundle.settings.slate_size, bundle.settings.max_slate_size
-        return cls(bundle.spec, *sizes, timeout_ms, bundle.words, bundle.event_types, bundle.bounds)
+        return cls(bundle.spec, *sizes, timeout_ms, bundle.words, bundle.event_types, bundle.bounds, bundle.names)
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class RequestParser:
         words: Mapping[str, Collection[str]] = MappingProxyType({}),
         types: Mapping[str, str] = MappingProxyType({}),
         bounds: Mapping[str, Bounds] = MappingProxyType({}),
+        names: Mapping[str, Names] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_ms, self._clock = timeout_ms, clock
@@ -134,9 +137,11 @@ class RequestParser:
         self._max_slate_size = max_slate_size
         self._history, self._types = tuple(map(str, spec.history_events)), types
         self._limits = Limits(bounds.get("events", {}))
-        self._context = Stated.of("events", spec, words, bounds.get("events", {}))
-        self._profile = Stated.of("users", spec, words, bounds.get("users", {}))
-        self._past = Stated.of("events", spec, {})  # of past events, which no model reads the context of
+        self._names = names.get("events", {})
+        self._context = Stated.of("events", spec, words, bounds.get("events", {}), self._names)
+        self._profile = Stated.of("users", spec, words, bounds.get("users", {}), names.get("users", {}))
+        # Of past events, which no model reads the context of.
+        self._past = Stated.of("events", spec, {}, names=self._names)
         self._fields: dict[str, Callable[[str, Any], Any]] = {
             "user_id": identifier,
             "item_id": identifier,
@@ -145,7 +150,7 @@ class RequestParser:
             "timeout_ms": lambda path, value: integer(path, value, 1, MAX_TIMEOUT_MS),
             "exclude": lambda path, value: frozenset(identifiers(path, value, MAX_EXCLUDE)),
             "candidates": lambda path, value: chosen(path, value, MAX_CANDIDATES),
-            "filter": FilterParser(spec, identifier, range_end).parse,
+            "filter": FilterParser(spec, identifier, range_end, names.get("items", {})).parse,
             "context": mapping,
             "profile": mapping,
             "events": lambda path, value: listed(path, value, MAX_EVENTS),
@@ -177,7 +182,8 @@ class RequestParser:
         """
         if not isinstance(instance, dict):
             raise SoukError(f"{path} to be an object with user_id, item_id or events", shown(instance), SUBJECT)
-        known_keys(path, instance, self._fields, {"context": self._context.names, "profile": self._profile.names})
+        within = {"context": self._context.names, "profile": self._profile.names}
+        known_keys(path, instance, self._fields, within, self._names)
         if all(instance.get(name) is None for name in SUBJECTS):
             raise SoukError(f"{path}.user_id, or item_id, or events", "none of them", SUBJECT)
         given = {
@@ -262,7 +268,7 @@ class RequestParser:
     def _event(self, path: str, value: Any, default_time: int) -> tuple[Event, list[str]]:
         if not isinstance(value, dict):
             raise SoukError(f"{path} to be an object with item_id and event_type", shown(value))
-        known_keys(path, value, EVENT_FIELDS)
+        known_keys(path, value, EVENT_FIELDS, names=self._names)
         for name in ("item_id", "event_type"):
             if value.get(name) is None:
                 raise SoukError(f"{path}.{name}", "nothing", "Every event names an item and an event type.")

@@ -9,14 +9,14 @@ from typing import Any
 from souk.ingest.checks import LARGEST
 from souk.ingest.outliers import Limits
 from souk.schema import Kind
-from souk.serving.fields import is_text, known_keys
+from souk.serving.fields import Names, is_text, known_keys
 from souk.spec import LIST_LENGTH, Entity, FeatureSpec
 from souk.values import clean, entries
 
 MALFORMED, UNKNOWN_VALUE = "malformed_feature:", "unknown_value:"  # with the column, in `degraded`
 LONGEST = 4096  # characters of a text
 Bounds = Mapping[str, Sequence[Any]]
-NO_BOUNDS: Bounds = MappingProxyType({})
+NOTHING: Bounds = MappingProxyType({})
 ENTITIES = {"events": Entity.QUERY, "users": Entity.USER}
 
 
@@ -28,6 +28,7 @@ class Stated:
         widths: of the vectors among them.
         words: the values that the models know, of columns that have such.
         bounds: by column `[low, high, action]`, of `souk.ingest.outliers.Limits`.
+        names: columns that the config maps, with the files' names of these.
     """
 
     def __init__(
@@ -35,17 +36,24 @@ class Stated:
         kinds: Mapping[str, Kind],
         widths: Mapping[str, int],
         words: Mapping[str, Collection[str]],
-        bounds: Bounds = NO_BOUNDS,
+        bounds: Bounds = NOTHING,
+        names: Names = NOTHING,
     ) -> None:
         self._kinds, self._widths, self._words, self._limits = kinds, widths, words, Limits(bounds)
+        self._names = names
 
     @classmethod
     def of(
-        cls, table: str, spec: FeatureSpec, words: Mapping[str, Collection[str]], bounds: Bounds = NO_BOUNDS
+        cls,
+        table: str,
+        spec: FeatureSpec,
+        words: Mapping[str, Collection[str]],
+        bounds: Bounds = NOTHING,
+        names: Names = NOTHING,
     ) -> Stated:
         """The columns of a table that a specification declares; `words` by feature."""
         known = {f.source: words[f.name] for f in spec.features if f.entity is ENTITIES[table] and f.name in words}
-        return cls(getattr(spec.columns, table), spec.columns.widths_of(table), known, bounds)
+        return cls(getattr(spec.columns, table), spec.columns.widths_of(table), known, bounds, names)
 
     @property
     def names(self) -> Collection[str]:
@@ -60,7 +68,7 @@ class Stated:
         Raises:
             SoukError: a column is not declared.
         """
-        known_keys(path, values, self._kinds)
+        known_keys(path, values, self._kinds, names=self._names)
         present = {name: value for name, value in values.items() if value is not None}
         good = {name: value for name, value in present.items() if self._fits(name, value)}
         malformed = [f"{MALFORMED}{name}" for name in present if name not in good]
