@@ -165,3 +165,22 @@ def test_events_in_the_place_of_items_are_told(tmp_path: Path, users: bool) -> N
         first_config(items, log, None, "x")
     exchange = f"exchange the two, --events {log} --items {items}"
     assert (exchange in str(error.value)) == users, "users who come once have no history, so it may be any file"
+
+
+def test_events_whose_time_has_a_name_of_its_own_are_told_by_what_comes_again(tmp_path: Path) -> None:
+    """A catalogue with who offers what since when, each once, is none of these."""
+    rows = [
+        {"member": f"u{n % 9}", "listing": f"t{n % 31}", "happened": f"2026-09-01 {n % 24:02}:00:00"}
+        for n in range(300)
+    ]
+    log = write(rows, tmp_path / "e.csv")
+    items = write([{"listing_id": f"t{n}", "headline": f"Chair {n}"} for n in range(31)], tmp_path / "i.csv")
+    with pytest.raises(SoukError) as error:
+        first_config(items, log, None, "x")
+    assert f"With member and happened items may be it: exchange the two, --events {log} --items {items}" in str(
+        error.value
+    )
+    offers = write([{**row, "listing": f"t{n}"} for n, row in enumerate(rows)], tmp_path / "o.csv")
+    with pytest.raises(SoukError) as error:
+        first_config(items, offers, None, "x")
+    assert "exchange the two" not in str(error.value)

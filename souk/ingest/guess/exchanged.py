@@ -26,7 +26,8 @@ VISITS = 0.25  # of what could come so soon, from which on it is by visits; news
 
 
 def check_events(tables: Mapping[str, Table]) -> None:
-    """Refuses a file of events that names no user, where another that was given has users who come again, and times.
+    """Refuses a file of events that names no user, where another that was given has users who come again, and times: by
+    their name, or, as a catalogue may say who sells what since when, beside items that come again, too.
 
     Raises:
         SoukError: it is so.
@@ -35,7 +36,9 @@ def check_events(tables: Mapping[str, Table]) -> None:
     if _ids(events, "user_id"):
         return
     for key, table in tables.items():
-        who, when = _ids(table, "user_id"), column_named(table, "timestamp")
+        who, what, when = _ids(table, "user_id"), _ids(table, "item_id"), column_named(table, "timestamp")
+        if when is None and what is not None and repeats(what):
+            when = next((column for column in table.free if column.time_unit), None)
         if key == "events" or who is None or when is None or not (repeats(who) and when.time_unit):
             continue
         remedy = f"exchange the two, --events {table.source.path} --{key} {events.source.path}"
