@@ -1,4 +1,4 @@
-"""The calls that docs/serving.md shows are taken."""
+"""The calls that docs/serving.md shows are taken by the server that it starts."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from souk.config import Columns
+from souk.config import load_config
 from souk.ingest.live import EventCheck
 from souk.schema import EventType
 from souk.serving.request import RequestParser
@@ -14,10 +14,11 @@ from souk.serving.subjects import check_subjects
 from souk.spec import FeatureSpec
 from tests.serving_fixtures import NOW, SPEC
 
-TEXT = (Path(__file__).parents[1] / "docs/serving.md").read_text("utf-8")
+REPOSITORY = Path(__file__).parents[1]
+TEXT = (REPOSITORY / "docs/serving.md").read_text("utf-8")
 CALLS = re.findall(r"^curl http://127\.0\.0\.1:8080/v1/(\S+) -d '([^']+)'", TEXT, re.MULTILINE)
 WHOLE = [(route, json.loads(body)) for route, body in CALLS if "…" not in body]
-COLUMNS = Columns(events={"device": "categorical"}, users={"language": "categorical", "age_group": "categorical"})
+COLUMNS = load_config(REPOSITORY / "configs/movielens_100k.yaml").columns  # of the server of `make serve`
 SHOP = FeatureSpec("shop", COLUMNS, SPEC.objectives, SPEC.repeat, SPEC.build)
 
 
