@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from souk.errors import SoukError
@@ -56,3 +58,13 @@ def test_what_cannot_be_what_its_name_says_is_told_with_the_reason(tmp_path: Pat
     ]
     text, _ = init(tmp_path, write(rows, tmp_path / "e.csv"))
     assert "# left out: stars (NO value: no numbers, such as four; " in text
+
+
+def test_the_examples_of_times_are_whole(tmp_path: Path) -> None:
+    """`2024-05-31 20:26:06.9792` and `2024-05-31 00:00:00.0000` were the beginnings of two."""
+    times = pa.array([1_717_187_166_979_255_603 + n * 10**9 for n in range(30)], pa.timestamp("ns"))
+    goods = pa.table({"item_id": [f"i{n}" for n in range(30)], "posted_at": times})
+    pq.write_table(goods, tmp_path / "i.parquet")
+    events = write(looks(["2024-05-31T10:00:00Z"] * 90), tmp_path / "e.csv")
+    text, _ = init(tmp_path, events, str(tmp_path / "i.parquet"))
+    assert "such as 2024-05-31 20:26:06, 2024-05-31 20:26:07, 2024-05-31 20:26:08" in text

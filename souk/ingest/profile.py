@@ -19,6 +19,7 @@ from souk.ingest.convert import check_names
 from souk.readers import HERE, RawBatch, read_batches
 
 SAMPLE_ROWS = 200_000
+SHOWN = 25  # characters of an example: those of 2024-05-31T12:00:00+02:00
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 UNITS = {"s": (3e8, 5e9), "ms": (3e11, 5e12), "us": (3e14, 5e15)}  # years 1979 to 2128
 SOME = 0.2  # share of days among days, months and years
@@ -195,8 +196,13 @@ class Column:
     @property
     def examples(self) -> str:
         """Its first few different values, for a comment."""
-        shown = [str(value)[:24].replace("\n", " ") for value in pc.unique(self.texts).slice(0, 3).to_pylist()]
-        return ", ".join(shown)
+        return ", ".join(_shown(str(value)) for value in pc.unique(self.texts).slice(0, 3).to_pylist())
+
+
+def _shown(value: str) -> str:
+    """The beginning of a value; of a time that does not fit, all but the fraction of its second."""
+    whole = value if len(value) <= SHOWN else re.sub(r"(:\d\d)[.,]\d+", r"\1", value)
+    return whole[:SHOWN].replace("\n", " ")
 
 
 def sample(source: Source, look: Callable[[RawBatch], None] = lambda batch: None) -> tuple[list[Column], int]:
