@@ -1,7 +1,9 @@
 """Checks of rows: known reasons, outliers, duplicates, the future, and what a schema says."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from souk.ingest.quarantine import Quarantine, QuarantineWriter, check_threshold
 from souk.ingest.reading import Rows
 from souk.ingest.repeats import RepeatedIds
 from souk.ingest.schemas import SchemaFolder, contract_schema, read_schema
+from souk.ingest.validate import anomalies
 from souk.readers import RawBatch
 from souk.schema import ID_COLUMN, Kind
 from souk.steps.ingest import _line
@@ -249,3 +252,18 @@ def test_a_schema_folder_knows_whether_it_was_edited(tmp_path: Path) -> None:
     (tmp_path / "users.pbtxt").write_text("# b")
     assert folder.edited("users")
     assert folder.read("users") == "# b"
+
+
+def test_a_new_column_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "arrived_at": ("New column", "New column (column in data but not in schema)"),
+        "value": ("Out-of-range values", "Unexpectedly low values: -1."),
+    }
+    told = {column: SimpleNamespace(short_description=a, description=b) for column, (a, b) in texts.items()}
+    found = SimpleNamespace(validate_statistics=lambda *_, **__: SimpleNamespace(anomaly_info=told))
+    monkeypatch.setitem(sys.modules, "tensorflow_data_validation", found)
+    some = SimpleNamespace(datasets=[SimpleNamespace(num_examples=1)])
+    assert anomalies("events", some, None, None) == [
+        "events.arrived_at: New column (column in data but not in schema)",
+        "events.value: Out-of-range values. Unexpectedly low values: -1.",
+    ]

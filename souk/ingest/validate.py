@@ -171,7 +171,12 @@ def anomalies(name: str, statistics: Any, schema: Any, before: Any | None) -> li
         return []
     found = tfdv.validate_statistics(statistics, schema, previous_statistics=before)
     info = sorted(found.anomaly_info.items())
-    return [f"{name}.{column}: {each.short_description}. {each.description}".strip() for column, each in info]
+    return [f"{name}.{column}: {_told(each.short_description, each.description)}".strip() for column, each in info]
+
+
+def _told(short: str, whole: str) -> str:
+    """What TFDV says of a column, once: of a new one the second text begins with the first."""
+    return whole if whole.startswith(short) else f"{short}. {whole}"
 
 
 class _Judge:
