@@ -34,7 +34,19 @@ from souk.spec import Entity, FeatureSpec
 TINY = 1e-30  # of a score: below it, all are the same
 DIGITS = 5  # of what is compared: equal items are equal on every machine, and stay in the ranker's order
 POPULAR = 0.01  # the share of the catalogue that counts as most popular
+POWER = "power"  # what the section of a release has where `popularity` is the power above, and not a share as before
 CONTROLS = ("diversity", "caps", "new_items", "popularity")
+
+
+def written(rules: Rerank) -> dict[str, Any]:
+    """The section as a release keeps it, with POWER where it has a `popularity`."""
+    section = rules.model_dump()
+    return section | {POWER: True} if rules.popularity else section
+
+
+def kept_rules(section: Mapping[str, Any]) -> tuple[Rerank, bool]:
+    """The rules that a release keeps, and whether their `popularity` is a power."""
+    return Rerank(**{name: value for name, value in section.items() if name != POWER}), POWER in section
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class Reranker:
         edge: the counter of the last of the most popular 1% of the release; inf where nothing was engaged with.
         values: `[items, caps]` int64, the value of each capped column as a number; -1 where an item has none.
         numbers: of each capped column, the number of each value.
+        power: whether `popularity` is the one above; in releases of before it divides a popular item's score by 1 + p.
         variants: other rules over the same items, by name.
     """
 
@@ -55,10 +68,11 @@ class Reranker:
     edge: float
     values: np.ndarray
     numbers: tuple[Mapping[str, int], ...] = ()
+    power: bool = True
     variants: Mapping[str, Reranker] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rules: Rerank, items: ItemTable, table: pa.Table, spec: FeatureSpec) -> Reranker:
+    def of(cls, rules: Rerank, items: ItemTable, table: pa.Table, spec: FeatureSpec, power: bool = True) -> Reranker:
         """From the item feature table, in the order of `items`.
 
         Raises:
@@ -68,7 +82,7 @@ class Reranker:
         available = table["available"].to_numpy(zero_copy_only=False).astype(bool)
         counters = np.sort(items.counters[available, 0])[::-1]
         edge = float(counters[max(1, round(POPULAR * len(counters))) - 1]) if len(counters) else 0.0
-        return cls(rules, items, edge or np.inf, values, numbers)
+        return cls(rules, items, edge or np.inf, values, numbers, power or not rules.popularity)
 
     def with_items(self, items: ItemTable, table: pa.Table, where: np.ndarray, spec: FeatureSpec) -> Reranker:
         """The same rules over a catalogue with other rows.
@@ -104,7 +118,7 @@ class Reranker:
         made = {}
         for name, each in rules.items():
             values, numbers = _capped(each, table, spec, [{} for _ in each.caps])
-            variant = replace(self, rules=each, values=values, numbers=numbers, variants={})
+            variant = replace(self, rules=each, values=values, numbers=numbers, power=True, variants={})
             made[name] = variant.with_items(self.items, rows, where, spec)
         return replace(self, variants=made)
 
@@ -145,8 +159,8 @@ class Reranker:
         """What `order` shows, in the order in which it was chosen: of `k`, at most `slate`."""
         strength, places = self.rules.diversity, min(k, self.rules.slate, len(positions))
         worth = np.log(np.maximum(scores.astype(np.float64), TINY))
-        less = self.rules.popularity * self.popular(positions) * np.minimum(worth, 0)  # scores above 1 are no shares
-        worth = gain = np.round(worth + less, DIGITS)
+        less = -self.rules.popularity * np.minimum(worth, 0) if self.power else np.log1p(self.rules.popularity)
+        worth = gain = np.round(worth - less * self.popular(positions), DIGITS)  # scores above 1 are no probabilities
         left, found = np.ones(len(positions), bool), list[int]()
         caps = Caps(self.values[positions], tuple(self.rules.caps.values()))
         floor = Floor(self.new(positions, time), self.rules.new_items.share)

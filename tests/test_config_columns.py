@@ -77,6 +77,13 @@ def test_names_that_another_feature_has_are_told_with_the_key_that_maps_them(tab
     assert all(each in str(error.value) for each in told), error.value
 
 
+@pytest.mark.parametrize("made", ["templates: {id: '{a}-{b}'}", "constants: {id: x}"])
+def test_a_name_that_the_config_makes_is_renamed_where_it_is_made(made):
+    text = CONFIG.replace("items: {path: items.csv, ", f"items: {{path: items.csv, {made}, ")
+    with pytest.raises(SoukError, match=f"to own_id for instance, and in data.items.{made.partition(':')[0]} too"):
+        parse_config(f"{text}columns: {{items: {{id: categorical}}}}")
+
+
 def test_names_of_different_tables_and_of_what_makes_no_such_feature_are_taken():
     config = config_of(
         events={"id": "categorical"}, items={"title": "text", "title_missing": "text"}, users={"Title": "text"}

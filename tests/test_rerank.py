@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from souk.config import Rerank, parse_config
 from souk.errors import SoukError
-from souk.rerank import Reranker
+from souk.rerank import Reranker, kept_rules, written
 from tests.rerank_fixtures import NOW, SPEC, reranker, shop
 
 CONFIG = """
@@ -119,6 +119,19 @@ def test_the_most_popular_count_a_power_of_their_score_however_popular_they_are(
     assert rerank(items, scores, popularity=0.1)[:4] == [0, 2, 1, 3]  # .467, .170, .18, .1
     assert rerank(items, scores, popularity=1.8)[:4] == [2, 0, 3, 1]  # .144, .011, .18, .1
     assert rerank(items, [3.0, *scores[1:]], popularity=2.0)[0] == 0, "one that is no probability stays as it is"
+
+
+def test_a_release_of_before_has_the_share_that_it_was_judged_by():
+    rules = Rerank(popularity=0.5)
+    assert kept_rules(rules.model_dump()) == (rules, False) and kept_rules(written(rules)) == (rules, True)
+    assert written(Rerank()) == Rerank().model_dump() and kept_rules({}) == (Rerank(), False)
+    items = shop(np.eye(200), events=[4000, 1000, 500, *[0] * 197])
+    before = replace(reranker(items, {"popularity": 0.5}), power=False)
+    chosen = before.chosen(np.arange(200), np.array([0.5, 0.2, 0.18, 0.1, *[0.01] * 196]), NOW, 200)
+    assert chosen[:4] == [0, 2, 1, 3]  # .333, .133, .18, .1; as a power .354, .089, .18, .1
+    empty = pa.table({"item_id": pa.array([], pa.string())})
+    (variant,) = before.with_variants({"own": rules}, empty, empty, np.zeros(0, np.int64), SPEC).variants.values()
+    assert variant.power, "of a file of today"
 
 
 def test_where_nothing_was_engaged_with_nothing_is_popular():

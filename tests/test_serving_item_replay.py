@@ -10,11 +10,12 @@ from souk.index.exact import ExactIndex
 from souk.ingest.checks import LARGEST
 from souk.ingest.live import ItemCheck
 from souk.schema import Kind
+from souk.serving.items.fit import unfit
 from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog
 from souk.serving.items.outcomes import Replayed
 from souk.serving.recommender import Recommender
-from tests.serving_fixtures import IDS, NOW, without_last, write_shop
+from tests.serving_fixtures import IDS, NOW, SPEC, without_last, write_shop
 
 LAST = IDS[-1]
 WHOLE = {"item_id": LAST, "category": "all/g1", "price": 99.5, "title": "Gilded boots"}
@@ -99,6 +100,21 @@ def test_what_takes_an_item_out_does_so_as_text_too(shops, log):
     assert [available(live, item) for item in (gone, back, word)] == [False, True, False]
     assert [until[item] for item in (ended, lasts, never)] == [NOW - 5, np.inf, NOW + 5]
     assert live.replayed == Replayed(taken=4, older=2)
+
+
+def test_what_a_server_took_stays_taken_by_one_that_refuses_it(shops, log):
+    """An id without content, and the seconds of a birth: servers were not always so strict."""
+    born = NOW // 1000
+    log.append(
+        [{**DEAR, "created_at": born}, {"item_id": IDS[0], "price": 77.0, "created_at": born}], [True, False], NOW
+    )
+    live = served(shops[0], log, NOW - 9)
+    assert live.replayed == Replayed(taken=2) and "new" in live.current.catalogue.positions
+    assert live._row(IDS[0])["item_price"] == 77.0
+    outcome = live.upsert([{"item_id": "other"}, {**DEAR, "created_at": born}])
+    assert outcome.accepted == 0 and len(outcome.refused) == 2
+    bare, row = {"item_id": "bare"}, {**live._row(LAST), "item_id": "bare"}
+    assert [bool(unfit(bare, row, True, True, NOW, SPEC, logged)) for logged in (True, False)] == [False, True]
 
 
 @pytest.mark.parametrize("as_of", [NOW - 1, NOW + 1])

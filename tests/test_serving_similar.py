@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kserve import InferInput, InferRequest
 
+from souk.config import Rerank
 from souk.errors import SoukError
 from souk.index.hnsw import HnswIndex, build
 from souk.release.bundle import Bundle
+from souk.rerank import Reranker
 from souk.serving.lifetimes import Lifetimes
 from souk.serving.protocol import tensors
 from souk.serving.recommender import Recommender
@@ -42,6 +44,17 @@ def recommender(tmp_path_factory):
 
 def asked(**fields):
     return PARSER.parse({"timestamp": NOW, **fields}, NOW)
+
+
+def test_a_popular_item_that_is_the_nearest_stays_near(recommender, monkeypatch):
+    """Scores are sums of reciprocal ranks, of which a power would leave nothing to the popular ones."""
+    first = ids(slate(recommender, item_id="g1-00", k=5))
+    reranker = replace(recommender.reranker, rules=Rerank(popularity=0.4))
+    monkeypatch.setattr(recommender, "reranker", reranker)
+    monkeypatch.setattr(Reranker, "popular", lambda self, positions: positions == IDS.index(first[0]))
+    assert ids(slate(recommender, item_id="g1-00", k=5)) == first
+    monkeypatch.setattr(Reranker, "popular", lambda self, positions: positions == IDS.index(first[-1]))
+    assert ids(slate(recommender, item_id="g1-00", k=5)) != first
 
 
 def slate(recommender, **fields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from souk.config.tables import Columns, Data
+from souk.config.tables import Columns, Data, Source
 from souk.errors import SoukError, unknown
 from souk.schema import Kind, contract
 
@@ -31,14 +31,21 @@ def check_names(columns: Columns, data: Data) -> None:
         for name in sorted(kinds, key=lambda n: (n not in contract(table), len(n), n)):
             if name.lower() in taken:
                 other, whose = taken[name.lower()]
-                raw = source.columns.get(name, name) if source else name
                 raise SoukError(
                     "features whose names differ in more than capitals",
                     f"{prefix}_{name} of columns.{table}.{name} and {prefix}_{other} of {whose}",
-                    f"Rename columns.{table}.{name}, to own_{name} for instance, and map it: "
-                    f"data.{table}.columns: {{own_{name}: {raw!r}}}.",
+                    f"Rename columns.{table}.{name}, to own_{name} for instance, and {_told(table, name, source)}.",
                 )
             taken |= {each.lower(): (each, name) for each in feature_names(name, kinds[name])}
+
+
+def _told(table: str, name: str, source: Source | None) -> str:
+    """Where else a column is to be renamed: what makes it, or what reads it from the files."""
+    for made in ("templates", "constants"):
+        if source and name in getattr(source, made):
+            return f"in data.{table}.{made} too"
+    raw = source.columns.get(name, name) if source else name
+    return f"map it: data.{table}.columns: {{own_{name}: {raw!r}}}"
 
 
 def check_parity(columns: Columns, compared: Iterable[str]) -> None:

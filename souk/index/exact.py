@@ -48,7 +48,8 @@ class ExactIndex(Index):
         return positions, best
 
     def _products(self, queries: np.ndarray) -> np.ndarray:
-        """`[queries, items]`. With a few queries, BLAS takes less than half the time where they are on the right."""
+        """`[queries, items]`. OpenBLAS with AVX-512 takes a few queries in 30 to 60% of the time where they are on the
+        right; with other kernels it is the same to it."""
         if len(queries) > FEW:
             return np.asarray(queries @ self.vectors.T)
         return np.ascontiguousarray((self.vectors @ queries.T).T)

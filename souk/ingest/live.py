@@ -163,20 +163,21 @@ class ItemCheck(RowCheck):
         super().__init__("items", kinds, widths, schema, names, bounds)
         self._separators = separators
 
-    def check(self, rows: Sequence[Any], known: Collection[str]) -> tuple[pa.Table, dict[int, str]]:
-        """The typed rows, and why some are refused.
+    def check(
+        self, rows: Sequence[Any], known: Collection[str], logged: bool = False
+    ) -> tuple[pa.Table, dict[int, str]]:
+        """The rows in the types of `items.parquet`, and by number of row why some are refused.
 
         Args:
             rows: decoded JSON, an object for each item.
             known: the ids of items that are there: what their rows leave out stays as it is.
-
-        Returns:
-            a table in the types of `items.parquet` with a row for each of `rows`, and by number of row the reason.
+            logged: whether they were taken before, perhaps by a server that took seconds for the time of a birth.
         """
         wrong = ((at, self._misnamed(row, ["item_id"]) or self._unsplit(row)) for at, row in enumerate(rows))
         refused = {at: why for at, why in wrong if why}
         table, faults = self._checked(rows, refused)
-        for each in in_order(faults):
+        strict = [each for each in faults if not logged or (each.reason, each.column) != (Reason.UNIT, "created_at")]
+        for each in in_order(strict):
             for at in each.rows.tolist():
                 if at not in refused and not _left_out(each, rows[at], known):
                     refused[at] = self._reason(each, rows[at])

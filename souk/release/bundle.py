@@ -19,6 +19,7 @@ from souk.counters import counters_at
 from souk.errors import SoukError
 from souk.items import FORM, SOURCE_FILES, available_at
 from souk.plugs import code_of
+from souk.rerank import written
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import Entity, FeatureSpec, Role, read_spec
@@ -37,7 +38,7 @@ class BundleSettings:
         candidates: how many items of the merged sources the ranker looks at.
         slate_size: items in a slate where the request does not say.
         max_slate_size: the most that a request may ask for.
-        rerank: the config's section; {} in a bundle of before there was one.
+        rerank: the config's section (`souk.rerank.written`); {} in a bundle of before there was one.
         retrievers: by name, classes of one's own that bring candidates (souk.plugs): `use`, `share`, `options`, `code`.
         ranker: the class that ranks instead of the model, likewise without `share`; None for the model.
         form: of the pairs and sources that its models learned from (souk.items.FORM).
@@ -210,16 +211,8 @@ class Bundle:
 
 
 FILES = (
-    "bundle.json",
-    "spec.json",
-    "query_tower",
-    "item_tower",
-    "ranker",
-    "vectors.npy",
-    "items.parquet",
-    "counters.parquet",
-    "co_visitation.npz",
-    "segment_popular.npz",
+    *("bundle.json", "spec.json", "query_tower", "item_tower", "ranker", "vectors.npy"),
+    *("items.parquet", "counters.parquet", "co_visitation.npz", "segment_popular.npz"),
 )
 EASE = "ease.npz"  # not in a bundle of before
 
@@ -278,7 +271,7 @@ def write_bundle(
         candidates=trained["candidates"],
         slate_size=sizes.slate_size,
         max_slate_size=sizes.max_slate_size,
-        rerank=(rerank or Rerank()).model_dump(),
+        rerank=written(rerank or Rerank()),
         retrievers={name: own | {"code": code_of(own["use"])} for name, own in (retrievers or {}).items()},
         ranker=own_ranker and own_ranker | {"code": code_of(own_ranker["use"])},
         form=FORM,

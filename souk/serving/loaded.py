@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from souk.candidates import Sources
-from souk.config import Rerank
 from souk.counts import ItemCounts
 from souk.index.exact import ExactIndex
 from souk.index.interface import Index
 from souk.items import ItemTable
 from souk.release.bundle import Bundle
-from souk.rerank import Reranker
+from souk.rerank import Reranker, kept_rules
 from souk.serving.beside import Run, here
 from souk.serving.budget import Guards
 from souk.serving.catalogue import Catalogue
@@ -90,7 +89,7 @@ class Loaded:
             guards: what stands before each part that may hang or fail; None for new ones.
             run: what makes something of items' features where that is no graph.
         """
-        guards = guards or Guards()
+        guards, (rules, power) = guards or Guards(), kept_rules(bundle.settings.rerank)
         columns = bundle.items.to_pydict()
         filters = Filters.of(columns, len(bundle.items), bundle.spec)
         settings = Settings(bundle.name, bundle.settings.objectives, bundle.settings.candidates)
@@ -104,7 +103,7 @@ class Loaded:
             items=items,
             query_tower=QueryTower(bundle.query_tower).load(),
             ranker=Ranker(bundle.ranker, item_inputs(columns, bundle.spec), run).load(bundle.goods),
-            reranker=Reranker.of(Rerank(**bundle.settings.rerank), items, bundle.items, bundle.spec),
+            reranker=Reranker.of(rules, items, bundle.items, bundle.spec, power),
             retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), guards.index),
             store=store,
             guards=guards,

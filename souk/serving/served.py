@@ -213,6 +213,8 @@ class Reader:
             self.beside.hold(models)
             for model, signature in zip(models, ("serve", "explain", "explain"), strict=True):
                 self.beside.prepare(model, signature)
+            if bundle.goods.is_file():
+                self.beside.prepare(bundle.ranker, "goods")
 
         try:
             store = open_store(self.workspace, bundle, self.access)

@@ -16,7 +16,7 @@ import numpy as np
 
 from souk.candidates import TOWERS, merged
 from souk.items import ItemTable
-from souk.rerank import Reranker
+from souk.rerank import TINY, Reranker
 from souk.serving.budget import Budget, by_turns
 from souk.serving.catalogue import Catalogue
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, noted
@@ -107,7 +107,8 @@ class Similar:
             candidates, scores = self._fused(request, place, excluded, near)
         ranked = np.argsort(-scores, kind="stable")
         reranker = self.reranker.named(request.treatment.rerank)
-        order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
+        shares = scores[ranked] / scores.max(initial=TINY)  # of the first one's, as probabilities are of 1
+        order = reranker.order(candidates.positions[ranked], shares, request.timestamp, request.k)
         return Ranking(
             candidates=candidates,
             order=ranked[order],

@@ -9,6 +9,7 @@ from typing import TypeVar
 from souk.config import Rerank
 from souk.config.experiments import Arm, Experiments
 from souk.config.tables import Section
+from souk.rerank import kept_rules
 from souk.serving.releases import Served
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def key_of(arm: Arm) -> str:
 
 def rules_of(plan: Experiments, served: Served) -> dict[str, Rerank]:
     """The rules of all arms: the release's own, but for the keys that the arm gives."""
-    own, found = Rerank(**served.bundle.settings.rerank), dict[str, Rerank]()
+    (own, _), found = kept_rules(served.bundle.settings.rerank), dict[str, Rerank]()
     for arm in (arm for experiment in plan.experiments.values() for arm in experiment.arms.values()):
         if arm.rerank:
             found[key_of(arm)] = _over(own, arm.rerank)

@@ -20,7 +20,13 @@ COLUMNS = ("title", "available", "created_at", "available_until")
 
 
 def unfit(
-    given: Mapping[str, Any], row: Mapping[str, Any], new: bool, may_create: bool, at: int, spec: FeatureSpec
+    given: Mapping[str, Any],
+    row: Mapping[str, Any],
+    new: bool,
+    may_create: bool,
+    at: int,
+    spec: FeatureSpec,
+    logged: bool = False,
 ) -> str:
     """Why a row of the right types is refused; "" where it is not.
 
@@ -31,9 +37,10 @@ def unfit(
         may_create: whether it may make it then.
         at: when it came, UTC epoch milliseconds.
         spec: of the features of items.
+        logged: whether it was taken before, perhaps by a server that was not so strict.
     """
     item = f"{row['item_id']!r}"[:SHOWN]
-    if new and (not may_create or set(given) <= {"item_id", "available"}):
+    if new and (not may_create or (set(given) <= {"item_id", "available"} and not logged)):
         return str(SoukError("an item that is known, or a row with its content", item, "Look for a typing error."))
     if "created_at" in given and (row["created_at"] or 0) > at + AHEAD_MS:
         return str(SoukError("created_at in the past", f"{row['created_at']}", CREATED))

@@ -65,7 +65,7 @@ class LiveItems:
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
         self.waiting = Waiting()
         self._one_at_a_time = threading.Lock()
-        self._retired = False
+        self._retired = self._logged = False  # the latter of one that takes what was taken before
 
     def load(self, settle: bool = True) -> LiveItems:
         """Takes the rows of the log that the release does not have; changes it only to settle them."""
@@ -106,7 +106,7 @@ class LiveItems:
         plan = replay(told, self.current.catalogue.positions, self._files, partial(ends, current=self.current), once)
         self.waiting.add(plan.waiting if once else ())
         ahead = copy.copy(self)
-        ahead._rows = {**self._rows}
+        ahead._rows, ahead._logged = {**self._rows}, True
         taken, refused = list[int](), 0
         for start in range(0, len(plan.rows), REPLAYED):
             part = slice(start, start + REPLAYED)
@@ -267,7 +267,7 @@ class LiveItems:
             item = row["item_id"]
             old = batch.taken.get(item) or self._row(item)
             why = alone.get(at, "") if old is None else ""
-            why = why or unfit(rows[at], row, old is None, may_create[at], times[at], self._spec)
+            why = why or unfit(rows[at], row, old is None, may_create[at], times[at], self._spec, self._logged)
             if why:
                 batch.reasons[at] = why
                 continue
@@ -280,12 +280,12 @@ class LiveItems:
     def _typed(self, rows: Sequence[Any]) -> tuple[pa.Table, dict[int, str], dict[int, str]]:
         """The typed rows; why some are refused, each taken alone; and why, where the call makes the items before."""
         positions = self.current.catalogue.positions
-        table, alone = self._check.check(rows, positions)
+        table, alone = self._check.check(rows, positions, self._logged)
         if not alone:
             return table, alone, {}
         ids = [str(id_of(row)).strip() for row in rows]
         there = {item for at, item in enumerate(ids) if at not in alone or item in positions}
-        return table, alone, self._check.check(rows, there)[1]
+        return table, alone, self._check.check(rows, there, self._logged)[1]
 
     def _row(self, item: str) -> dict[str, Any] | None:
         """The row of a known item as it is now."""
