@@ -14,7 +14,7 @@ from souk.cli import main
 from souk.errors import SoukError
 from souk.release import commands
 from souk.release.collections import collections_in_use
-from souk.release.commands import diff_text, list_text, show_text, verify_text
+from souk.release.commands import list_text, show_text, verify_text
 from souk.release.manifest import read_manifest
 from souk.release.pointer import (
     history,
@@ -259,53 +259,6 @@ def test_a_damaged_release_is_listed_as_one(releases, tmp_path, file, told):
     by_name = {name: line for line in list_text(workspace).splitlines() for name in (a, b) if name in line}
     assert "damaged" in by_name[b] and told in by_name[b] and "learned until" not in by_name[b]
     assert "learned until" in by_name[a] and "damaged" not in by_name[a]
-
-
-def test_diff_tells_what_changed(releases):
-    workspace, (a, b, _) = releases
-    text = diff_text(workspace, a, b)
-    assert "different   settings, vectors, weights" in text  # settings: the collection is named by the vectors
-    assert "rolling ndcg@10: 0.1 -> 0.2" in text
-    assert "ranker/kernel: moved" in text
-    assert "0 new, 0 gone" in text
-    assert "same release" in diff_text(workspace, a, a)
-
-
-@pytest.mark.parametrize("lacks", [0, 1])
-def test_diff_tells_a_part_that_one_of_the_two_has(releases, monkeypatch, lacks):
-    workspace, (a, b, _) = releases
-
-    def read(folder, whole=commands.read_manifest):
-        manifest = whole(folder)
-        manifest["content"].pop("ease" if folder.name == (a, b)[lacks] else "", None)  # as releases of before
-        return manifest
-
-    monkeypatch.setattr(commands, "read_manifest", read)
-    assert "ease" in next(line for line in diff_text(workspace, a, b).splitlines() if line.startswith("different"))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ({"test_start": 0}, {"test_start": 0}, True),
-        ({"test_start": 0}, {"test_start": 86_400_000}, False),
-        ({"test_start": 0, "users": {"drawn": 9}}, {"test_start": 0, "users": {"drawn": 8}}, False),
-        ({"settings": {"max_users": 9}}, {"settings": {"max_users": 8}}, False),
-        ({"settings": {"primary": "mrr"}}, {"settings": {"primary": "hr@10"}}, True),
-        ({"test_start": 0, "users": {"drawn": 9}, "settings": {"max_users": 9}}, {"test_start": 0}, True),
-    ],
-)
-def test_metrics_of_other_questions_are_not_set_side_by_side(releases, tmp_path, old, new, same):
-    place, (a, b, _) = releases
-    workspace = Workspace(shutil.copytree(place.root, tmp_path / "souk"))
-    for name, more in ((a, old), (b, new)):
-        file = workspace.releases / name / "evaluation" / "metrics.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | more))
-    text, turned = diff_text(workspace, a, b), diff_text(workspace, b, a)
-    assert ("rolling ndcg@10: 0.1 -> 0.2" in text) == same
-    told, later = f"`souk evaluate {b} --against {a}` compares", new.get("test_start", 0) > 0
-    assert (told in text) != same and (not later or told in turned), "the later one's window is new to both"
-    assert ("(from 1970-01-01 00:00 UTC and 1970-01-02 00:00 UTC)" in text) == later
 
 
 def test_no_releases_yet(tmp_path):
