@@ -46,8 +46,8 @@ def test_diff_tells_a_part_that_one_of_the_two_has(releases, monkeypatch, lacks)
     ],
 )
 def test_metrics_of_other_questions_are_not_set_side_by_side(releases, tmp_path, old, new, same):  # noqa: F811
-    place, (a, b, _) = releases
-    workspace = Workspace(shutil.copytree(place.root, tmp_path / "souk"))
+    kept, (a, b, _) = releases
+    workspace = Workspace(shutil.copytree(kept.root, tmp_path / "souk"))
     for name, more in ((a, old), (b, new)):
         file = workspace.releases / name / "evaluation" / "metrics.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | more))
