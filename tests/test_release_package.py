@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,12 +21,15 @@ from souk.release.commands import show_text
 from souk.release.golden import NAME, read_golden, replay_golden
 from souk.release.manifest import verify
 from souk.release.naming import content_digests, read_weights
+from souk.serving.beside import Beside
+from souk.serving.budget import Guards
 from souk.serving.inputs import item_inputs
 from souk.serving.recommender import Recommender
-from souk.serving.served import golden_answers
+from souk.serving.served import Reader, golden_answers
 from souk.serving.signatures import Ranker
 from souk.steps.deploy import deploy
 from souk.steps.package_release import package_release
+from souk.store.feast_store import Access
 from souk.workspace import Workspace
 from tests import serving_fixtures as fixtures
 from tests.evaluation_shop import Shop
@@ -120,6 +123,13 @@ def test_what_tensorflow_alone_makes_of_the_items_is_in_it(release, shop, tmp_pa
     assert len(made) == len(bundle.items) and np.array_equal(ranker.load(bundle.goods).goods, made)
     with pytest.raises(OSError, match="TensorFlow"):
         ranker.load()
+    beside = Mock(spec=Beside)
+    reader = Reader(
+        Workspace(tmp_path / "souk"), "exact", "", Access(), 60_000, Guards(), lambda: 0, print, beside=beside
+    )
+    reader.ready(bundle.folder).close()
+    assert call(bundle.ranker, "goods") in beside.prepare.call_args_list, "read before it is asked for rows"
+    beside.assert_not_called()
     np.save(tmp_path / "goods.npy", made[1:])
     with pytest.raises(SoukError, match=f"a row for each of {len(made)} items .* Received: {len(made) - 1}"):
         ranker.load(tmp_path / "goods.npy")
