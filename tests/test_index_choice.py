@@ -26,8 +26,10 @@ from souk.steps import deploy
 from souk.steps import load_index as step
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
+from tests.release_fixtures import write_features, write_models
 from tests.serving_fixtures import write_shop
 from tests.test_index_contract import catalogue, milvus_server
+from tests.test_release_deploy import config
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +167,6 @@ def test_a_graph_that_is_none_or_of_other_vectors_is_refused(tmp_path):
 
 def test_a_large_catalogue_gets_a_graph_that_is_measured(tmp_path, monkeypatch):
     """The bar holds for the graph as for the collection, and the release takes it along (test_release_package)."""
-    from tests.test_release_deploy import config, write_features, write_models
-
     features, (towers, _) = write_features(tmp_path / "features"), write_models(tmp_path)
     arguments = (config().for_step("load_index"), str(features), str(towers), str(tmp_path / "index"))
     monkeypatch.setattr(step, "GRAPH_ITEMS", 41)
