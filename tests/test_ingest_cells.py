@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,25 @@ def test_whole_numbers_become_ids_of_their_digits(numbers: list[int]) -> None:
     assert parsed(cells.parse_text(pa.array(numbers, pa.int64())))[0] == [str(n) for n in numbers]
     small = [float(n % 2**53) for n in numbers]
     assert parsed(cells.parse_text(pa.array(small, pa.float64())))[0] == [str(int(n)) for n in small]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pa.decimal128(38, 9), pa.decimal128(38, 1), pa.decimal256(70, 20), pa.decimal64(18, 9), pa.decimal32(7, 2)),
+        pa.decimal128(38, 30),
+    ],
+)
+def test_decimals_are_the_numbers_that_they_are(kind: pa.DataType) -> None:
+    """As warehouses export whole numbers: 17 as 17.000000000, 0 as 0E-9."""
+    numbers = pa.array([Decimal(number) for number in ("17", "0", "1.5", "-20")] + [None], kind)
+    texts = ["17", "0", "1.5", "-20", None]
+    assert parsed(cells.parse_text(numbers))[0] == texts
+    assert parsed(cells.parse_text(pa.array([Decimal(1700), None], pa.decimal128(5, -2))))[0] == ["1700", None]
+    assert parsed(cells.parse_text(pa.array([Decimal("1e-9")], pa.decimal128(38, 12))))[0] == ["0.000000001"]
+    assert parsed(cells.parse_list(pa.ListArray.from_arrays([0, 4], numbers)))[0] == [texts[:4]]
+    assert parsed(cells.parse_bool(pa.array([Decimal(1), Decimal(0)], kind))) == ([True, False], [False] * 2)
+    assert parsed(cells.parse_integer(numbers)) == ([17, 0, None, -20, None], [False, False, True, False, False])
 
 
 @pytest.mark.parametrize(

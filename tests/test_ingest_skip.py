@@ -1,6 +1,7 @@
 """What `skip` leaves out: the same rows whatever the format, and a refusal in words where a column is of no texts."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,9 @@ def test_what_yaml_takes_for_something_else_leaves_out_the_rows_of_that_text(tmp
         ([1e-05, 1e-06], "0.00001"),
         ([-0.0, 1.5], "0"),
         ([float("nan"), 1.5], ""),
+        ([Decimal("1.000000000"), Decimal("0.000000000")], "1"),
+        ([Decimal("0.000000000"), Decimal("1.000000000")], "0.0"),
+        ([Decimal("1.500000000"), Decimal("1.000000000")], "1.50"),
     ],
 )
 def test_cells_that_are_no_texts_are_compared_as_what_they_are(tmp_path: Path, cells: list[Any], asked: str) -> None:

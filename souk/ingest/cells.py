@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.ingest.day_orders import WRITTEN, in_iso_order
+from souk.ingest.scalars import EXACT, text_of
 from souk.ingest.worded import in_numbers
 from souk.values import cell_text
 
@@ -33,14 +34,13 @@ EARLY, FAR = r"^1([0-5]\d{2}|6[0-6]\d|67[0-7])", r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
 TRUE = ("true", "t", "yes", "y", "1", "ja", "j", "wahr", "oui", "vrai", "si", "sí", "sì", "sim")
 FALSE = ("false", "f", "no", "n", "0", "nein", "falsch", "non", "faux", "não", "nao")
-EXACT = float(2**53)
 MS_PER_UNIT = {"ms": 1.0, "s": 1000.0, "us": 0.001}
 Parsed = tuple[pa.Array, np.ndarray]
 
 
 def parse_text(array: pa.Array) -> Parsed:
-    """Strings without surrounding white space; whole numbers become their decimal text."""
-    text = pc.utf8_trim_whitespace(_text(array))
+    """Strings without surrounding white space; numbers become their decimal text."""
+    text = pc.utf8_trim_whitespace(text_of(array))
     text = pc.if_else(pc.equal(text, ""), None, text)
     return text, np.zeros(len(text), bool)
 
@@ -123,7 +123,7 @@ def parse_time(array: pa.Array, unit: str, zone: str = "UTC") -> Parsed:
 def parse_list(array: pa.Array, separator: str = "") -> Parsed:
     """Lists of non-empty strings; a missing list is null. Text is a JSON list, or is split at `separator`."""
     lists, wrong = _lists(array, separator)
-    entries = pc.utf8_trim_whitespace(_text(lists.flatten()))
+    entries = pc.utf8_trim_whitespace(text_of(lists.flatten()))
     keep = as_mask(pc.not_equal(entries, ""))
     parents = _parents(lists)
     return _list_of(entries.filter(pa.array(keep)), parents[keep], lists.is_null()), wrong
@@ -207,22 +207,9 @@ def _from_zone(time: pa.Array, naive: np.ndarray, zone: str) -> Parsed:
     return pa.array(values, mask=skipped | as_mask(time.is_null())), skipped
 
 
-def _text(array: pa.Array) -> pa.Array:
-    """Any scalar as a string; floats that are whole lose their ".0"."""
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_floating(array.type):
-        values = array.to_numpy(zero_copy_only=False).astype(np.float64)  # EXACT is beyond half floats
-        whole = pa.array((np.abs(values) < EXACT) & (np.nan_to_num(values) % 1 == 0))
-        array = pc.if_else(pc.is_nan(array), None, array)
-        integers = pc.if_else(whole, array, None).cast(pa.int64(), safe=False)
-        return pc.coalesce(integers.cast(pa.string()), array.cast(pa.string()))
-    return array.cast(pa.string())
-
-
 def _present(array: pa.Array) -> pa.Array:
     """Trimmed text, null where it says that there is no value."""
-    text = pc.utf8_trim_whitespace(_text(array))
+    text = pc.utf8_trim_whitespace(text_of(array))
     return pc.if_else(pc.is_in(pc.utf8_lower(text), value_set=pa.array(MISSING)), None, text)
 
 

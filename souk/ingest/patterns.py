@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from souk.errors import SoukError
 from souk.ingest.cells import as_mask, is_list, parse_text
+from souk.ingest.scalars import plain
 
 TRUTH = ("true", "false")  # in Parquet and JSON; Python writes True into a CSV, and spreadsheets TRUE
 LARGEST = 30  # the exponent of what is compared as a number
@@ -58,8 +59,8 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if pa.types.is_boolean(array.type):
             return fits_any(array, [WORDS.get(pattern.lower(), pattern) for pattern in patterns])
-        if pa.types.is_integer(array.type):
-            return fits_any(array, [way for pattern in patterns for way in _whole(pattern)])
+        if pa.types.is_integer(array.type) or pa.types.is_decimal(array.type):
+            return fits_any(array, [way for pattern in patterns for way in _exact(pattern)])
         if pa.types.is_floating(array.type):
             values, numbers = (
                 array.to_numpy(zero_copy_only=False),
@@ -78,15 +79,13 @@ def fits_skip(array: pa.Array, patterns: Collection[str], key: str, file: str) -
     return missing | as_mask(pc.equal(pc.list_value_length(array), 0)) if is_list(array.type) else missing
 
 
-def _whole(pattern: str) -> list[str]:
-    """How a whole number that a pattern is stands as a text; the pattern alone where it is none."""
+def _exact(pattern: str) -> list[str]:
+    """How a number that a pattern is stands as a text; the pattern alone where it is none."""
     try:
         number = Decimal(pattern)  # exact, where a float would take an id of 17 digits for its neighbour
     except ArithmeticError:
         return [pattern]
-    if not number.is_finite() or number.adjusted() > LARGEST or number != number.to_integral_value():
-        return [pattern]
-    return [pattern, str(int(number))]
+    return [pattern, plain(number)] if number.is_finite() and abs(number.adjusted()) <= LARGEST else [pattern]
 
 
 def _number(pattern: str) -> list[float]:
