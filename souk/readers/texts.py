@@ -35,11 +35,13 @@ def _decoded(column: pa.Array) -> tuple[pa.Array, list[int]]:
 
 
 def _of_bytes(kind: pa.DataType) -> pa.DataType:
-    """The type with bytes in the place of texts; of texts behind numbers (dictionaries) pyarrow sees to itself."""
+    """The type with bytes in the place of texts, and of texts behind numbers (dictionaries)."""
     if pa.types.is_string(kind):
         return pa.binary()
     if pa.types.is_large_string(kind):
         return pa.large_binary()
+    if pa.types.is_dictionary(kind) and _of_bytes(kind.value_type) != kind.value_type:
+        return _of_bytes(kind.value_type)
     if pa.types.is_map(kind):
         return pa.map_(_of_bytes(kind.key_type), _of_bytes(kind.item_type))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
