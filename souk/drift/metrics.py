@@ -54,9 +54,10 @@ class DriftMetrics(Collector):
         if not tested:
             return
         last = tested[-1]
-        yield GaugeMetricFamily(
-            "souk_drift_alarm", "1 where the last tested window was an alarm", value=bool(last.alarm)
-        )
+        alarm = GaugeMetricFamily("souk_drift_alarm", "1 where the feature's alarm goes on", labels=["feature"])
+        for column in last.columns:
+            alarm.add_metric([column.name], column.name in last.alarm)
+        yield alarm
         yield GaugeMetricFamily(
             "souk_drift_last_window_timestamp_seconds",
             "The latest request of the last tested window, UTC epoch",

@@ -114,6 +114,7 @@ class Monitor:
         tested = opened.rows >= settings.min_rows
         columns = self._counted(self.detector.test(self.state.cells())) if tested else []
         alarm = [column.name for column in columns if column.windows >= settings.consecutive]
+        new = set(alarm) - self._alarming()
         content = {"rows": opened.rows, "began": opened.began, "ended": opened.ended, "tested": tested, "alarm": alarm}
         number = self.state.close_window(content | {"columns": [column.to_json() for column in columns]})
         self.state.count("windows")
@@ -121,11 +122,14 @@ class Monitor:
         self.state.count("drifted_windows", any(column.drifted for column in columns))
         self.state.count("alarms", bool(alarm))
         window = Window(number, opened.rows, opened.began, opened.ended, tested, tuple(alarm), tuple(columns))
-        if alarm and not self.state.get("alarming"):
+        if new:
             self.state.put_untold([*self.state.untold(), alarm_record(self.detector.release, window)])
-        if tested:
-            self.state.put("alarming", "yes" if alarm else "")
         return window
+
+    def _alarming(self) -> set[str]:
+        """The features whose alarm goes on: those of the last tested window."""
+        tested = [window for window in self.state.windows() if window["tested"]]
+        return set(tested[-1]["alarm"]) if tested else set()
 
     def _counted(self, columns: Sequence[ColumnResult]) -> list[ColumnResult]:
         """The results with how many windows in a row drifted."""

@@ -179,6 +179,14 @@ def test_each_alarm_of_one_pass_is_told(fresh: Monitor, tmp_path: Path, caplog: 
     assert json.loads((tmp_path / "alarm.json").read_text())["window"] == 5, "the file is of the last"
 
 
+def test_a_feature_that_drifts_beside_one_that_is_told_is_told_too(fresh: Monitor) -> None:
+    both = WEST | {"user_age": 30.0}
+    for number, planted in enumerate([WEST, WEST, WEST, both, both, both, WEST, both, both]):
+        fresh.take(rows(400, 51 + number, 400 * number, **planted), {})
+    told = [(each["window"], {f["feature"] for f in each["features"]}) for each in fresh.state.untold()]
+    assert told == [(2, {"user_region"}), (5, {"user_region", "user_age"}), (9, {"user_region", "user_age"})]
+
+
 def test_the_one_alarm_that_a_version_before_kept_is_told(fresh: Monitor, tmp_path: Path) -> None:
     fresh.state.put("untold", json.dumps({"release": "shop", "window": 2, "features": []}))
     assert (Bell(fresh.state, tmp_path).ring(), fresh.state.get("untold")) == (1, "")
