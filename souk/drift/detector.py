@@ -53,7 +53,7 @@ class ColumnResult:
         unknown: share of categories that the reference lacks, in what a further row of the reference would be expected
             to have (Good 1953: the share of its categories that were met once) and in the window; None for numbers.
         shape: both distributions, for a plot.
-        windows: drifted windows in a row, this one included.
+        windows: drifted windows in a row, this one included; those that could not be tested are passed over.
     """
 
     name: str

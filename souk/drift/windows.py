@@ -23,7 +23,8 @@ class Window:
         began: the time of its earliest request, UTC epoch milliseconds.
         ended: of its latest.
         tested: False where it had too few requests.
-        alarm: the features that drifted in enough windows in a row, the strongest first.
+        alarm: the features that drifted in enough windows in a row, the strongest first; a feature that this window
+            could not be tested for stays among them.
         columns: the results, the strongest drift first; empty where it was not tested.
     """
 
@@ -113,8 +114,8 @@ class Monitor:
         settings = self.detector.settings
         tested = opened.rows >= settings.min_rows
         columns = self._counted(self.detector.test(self.state.cells())) if tested else []
-        alarm = [column.name for column in columns if column.windows >= settings.consecutive]
-        new = set(alarm) - self._alarming()
+        alarming, enough = self._alarming(), [c for c in columns if c.windows >= settings.consecutive]
+        alarm = [column.name for column in enough if column.drifted or column.name in alarming]
         content = {"rows": opened.rows, "began": opened.began, "ended": opened.ended, "tested": tested, "alarm": alarm}
         number = self.state.close_window(content | {"columns": [column.to_json() for column in columns]})
         self.state.count("windows")
@@ -122,7 +123,7 @@ class Monitor:
         self.state.count("drifted_windows", any(column.drifted for column in columns))
         self.state.count("alarms", bool(alarm))
         window = Window(number, opened.rows, opened.began, opened.ended, tested, tuple(alarm), tuple(columns))
-        if new:
+        if not alarming.issuperset(alarm):
             self.state.put_untold([*self.state.untold(), alarm_record(self.detector.release, window)])
         return window
 
@@ -132,12 +133,13 @@ class Monitor:
         return set(tested[-1]["alarm"]) if tested else set()
 
     def _counted(self, columns: Sequence[ColumnResult]) -> list[ColumnResult]:
-        """The results with how many windows in a row drifted."""
+        """The results with how many windows in a row drifted; of a column, one without a test is passed over."""
         before: Mapping[str, int] = json.loads(self.state.get("in_a_row", "{}"))
-        counted = [replace(c, windows=before.get(c.name, 0) + 1 if c.drifted else 0) for c in columns]
-        in_a_row = {c.name: c.windows for c in counted if c.windows}
-        # A column that this window could not be tested for keeps its count.
-        in_a_row |= {c.name: before[c.name] for c in counted if not c.test and c.name in before}
+        counted = []
+        for column in columns:
+            kept = 0 if column.test and not column.drifted else before.get(column.name, 0)
+            counted.append(replace(column, windows=kept + column.drifted))
+        in_a_row = {column.name: column.windows for column in counted if column.windows}
         self.state.put("in_a_row", json.dumps(in_a_row))
         return counted
 
@@ -156,7 +158,7 @@ def alarm_record(release: str, window: Window) -> dict[str, Any]:
             "unknown": c.unknown[1] if c.unknown else 0.0,
         }
         for c in window.columns
-        if c.name in window.alarm
+        if c.name in window.alarm and c.drifted  # not one that goes on and could not be tested
     ]
     times = {"began": window.began, "ended": window.ended}
     return {"release": release, "window": window.number, "rows": window.rows, **times, "features": features}

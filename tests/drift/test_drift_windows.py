@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from souk.drift.rows import Row
 from souk.drift.state import KEPT_WINDOWS, State
 from souk.drift.windows import Monitor
 from souk.errors import SoukError
-from tests.drift.shop import NOON, SMALL, as_rows, monitor, some, traffic
+from tests.drift.shop import NOON, SMALL, as_rows, monitor, moved, some, traffic
 
 WEST = {"user_region": some(0.4, "west")}
 
@@ -185,6 +186,29 @@ def test_a_feature_that_drifts_beside_one_that_is_told_is_told_too(fresh: Monito
         fresh.take(rows(400, 51 + number, 400 * number, **planted), {})
     told = [(each["window"], {f["feature"] for f in each["features"]}) for each in fresh.state.untold()]
     assert told == [(2, {"user_region"}), (5, {"user_region", "user_age"}), (9, {"user_region", "user_age"})]
+
+
+def scoreless(row: Row) -> Row:
+    """The row of a request whose slate no model scored."""
+    return replace(row, cells={name: cell for name, cell in row.cells.items() if name != "slate_score"})
+
+
+def test_an_alarm_goes_on_while_its_feature_cannot_be_tested(fresh: Monitor) -> None:
+    for number in range(4):
+        taken = rows(400, 51 + number, 400 * number, slate_score=moved(-0.05))
+        [window] = fresh.take(map(scoreless, taken) if number == 2 else taken, {})
+    assert [each["window"] for each in fresh.state.untold()] == [2]
+    assert [each.alarm for each in fresh.last()] == [(), ("slate_score",), ("slate_score",), ("slate_score",)]
+    assert next(column.windows for column in window.columns if column.name == "slate_score") == 3
+
+
+def test_an_alarm_names_none_that_could_not_be_tested(fresh: Monitor) -> None:
+    low, old = {"slate_score": moved(-0.05)}, {"user_age": 30.0}
+    for number, planted in enumerate([low, low | old, old]):
+        taken = rows(400, 51 + number, 400 * number, **planted)
+        [window] = fresh.take(map(scoreless, taken) if number == 2 else taken, {})
+    named = [[feature["feature"] for feature in each["features"]] for each in fresh.state.untold()]
+    assert (named, window.alarm) == ([["slate_score"], ["user_age"]], ("user_age", "slate_score"))
 
 
 def test_the_one_alarm_that_a_version_before_kept_is_told(fresh: Monitor, tmp_path: Path) -> None:
