@@ -114,10 +114,13 @@ def _followed(
         return np.ones(len(window), bool)
     kinds, same = np.array(tokens["token_event_type"], object), window[:, None] == window
     gap = _milliseconds(ages[:, None] - ages)  # from the event of the row to that of the column
-    later = (gap <= int(objective.within_days * DAY_MS)) & (np.arange(len(window))[:, None] < np.arange(len(window)))
-    kept = ~(later & same & np.isin(kinds, [str(kind) for kind in objective.unless])).any(axis=1)
+    within = gap <= int(objective.within_days * DAY_MS)
+    kept = np.ones(len(window), bool)
+    for kind in objective.unless:
+        since = int(kind in objective.events)  # as `labels.undone_from`
+        kept &= ~(within & (gap >= since) & same & (kinds == str(kind))).any(axis=1)
     if objective.followed_by:
-        counts = later & (gap >= max(1, int(objective.from_days * DAY_MS))) & (same | objective.any_item)
+        counts = within & (gap >= max(1, int(objective.from_days * DAY_MS))) & (same | objective.any_item)
         kept &= (counts & np.isin(kinds, [str(kind) for kind in objective.followed_by])).any(axis=1)
     return np.asarray(kept)
 

@@ -10,6 +10,7 @@ import pytest
 from souk.config import Objective, parse_config, parse_step_config
 from souk.features.label_windows import _frame, _labels, few_labels
 from souk.features.labels import label
+from souk.features.rows import _Labels as OneByOne
 from souk.features.windows import split_windows
 from souk.schema import DAY_MS
 from souk.state import Event
@@ -25,13 +26,15 @@ RULES = {
     "visit": Objective(events=("click",), followed_by=("click",), any_item=True, from_days=0.25, within_days=3),
     "liked": Objective(events=("click",), unless=("hide", "return"), within_days=3),
     "left": Objective(events=("click",), followed_by=("cart", "hide"), from_days=0.5, within_days=4),
+    "once": Objective(events=("click",), unless=("click",), within_days=1),
     "never": Objective(events=("click",), unless=("impression",), within_days=1),
 }
 
 
-def drawn(count=600):
+def drawn(count=600, every=1):
+    """Events at multiples of `every` milliseconds: where these are few, many at one time."""
     draw = np.random.default_rng(3)
-    times = np.sort(draw.choice(20 * DAY_MS, count, replace=False))
+    times = every * np.sort(draw.choice(20 * DAY_MS // every, count, replace=every > 1))
     return pa.table(
         {
             "user_id": [f"u{n}" for n in draw.integers(0, 12, count)],
@@ -70,6 +73,27 @@ def test_labels_of_many_are_those_of_each(name):
         assert found.within(start, stop) == (len(here), len(ready), sum(value == 1 for _, _, value in ready))
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_labels_of_events_of_one_day_are_the_same_whatever_their_ids(name):
+    """Of dates a return of the day of its purchase has the time of that, and ids that are made are hashes."""
+    rows, rule, end = drawn(every=DAY_MS), RULES[name], 20 * DAY_MS
+    carries = np.isin(rows["event_type"].to_pandas(), rule.events)
+    expected = _labels(_frame(rows), carries, rule, rows)
+    for step in (1, -1):
+        events: dict[str, list[Event]] = {}
+        for n, row in enumerate(rows.to_pylist()):
+            own = row["item_id"], row["event_type"], row["timestamp"], row["value"], f"{step * n + 1000}"
+            events.setdefault(row["user_id"], []).append(Event(*own))
+        labels = {}
+        for own in events.values():
+            ordered = sorted(own, key=lambda event: event.order)
+            each = OneByOne(ordered, rule, end)
+            labels |= {event.event_id: each.of(event).value for event in own}
+        found = np.array([labels[f"{step * n + 1000}"] for n in np.flatnonzero(carries)])
+        assert found[found >= 0].tolist() == expected.positive[found >= 0].tolist()
+        assert name == "never" or 0.02 < found[found >= 0].mean() < 0.98
+
+
 def test_what_comes_in_the_same_millisecond_does_not_follow():
     rows = pa.table(
         {
@@ -81,6 +105,8 @@ def test_what_comes_in_the_same_millisecond_does_not_follow():
     )
     rule = Objective(events=("click",), followed_by=("purchase",), within_days=1)
     assert _labels(_frame(rows), np.array([True, False] * 2), rule, rows).positive.tolist() == [False, True]
+    undone = Objective(events=("click",), unless=("purchase",), within_days=1)
+    assert _labels(_frame(rows), np.array([True, False] * 2), undone, rows).positive.tolist() == [False, False]
 
 
 def clicks(days, every=0.1, bought=()):

@@ -149,9 +149,9 @@ def test_labels_of_a_long_history_take_a_look_up_each(monkeypatch):
     def counted(event):
         nonlocal looked
         looked += 1
-        return event.order
+        return event.timestamp
 
-    monkeypatch.setattr("souk.features.rows._order", counted)
+    monkeypatch.setattr("souk.features.rows._time", counted)
     found = labels_of(AGAIN, *np.linspace(0, 50, 400))
     assert found == [1] * 399 + [0]
     assert looked < 400 * 12  # two to the power of nine is more than 400

@@ -61,6 +61,7 @@ def found(items, query):
         Objective(events=("click", "purchase"), followed_by=("purchase",), within_days=2),
         Objective(events=("click",), followed_by=("click", "rating"), any_item=True, from_days=1, within_days=3),
         Objective(events=("click",), followed_by=("purchase",), unless=("return",), within_days=2, min_dwell_seconds=5),
+        Objective(events=("click", "purchase"), unless=("return", "click"), within_days=1),
     ],
 )
 def test_a_query_knows_the_labels_of_training_that_are_known_by_then(objective):
@@ -114,6 +115,9 @@ def test_the_means_by_hand():
     [
         ({"unless": ("return",), "within_days": 7}, 7, 0),
         ({"unless": ("return",), "within_days": 6}, 7, 1),
+        ({"unless": ("return",), "within_days": 7}, 0, 0),
+        ({"unless": ("return", "purchase"), "within_days": 6}, 7, 1),
+        ({"followed_by": ("return",), "within_days": 7}, 0, 0),
         ({"followed_by": ("return",), "within_days": 7}, 7, 1),
         ({"followed_by": ("return",), "from_days": 1, "within_days": 7}, 1, 1),
         ({"followed_by": ("return",), "from_days": 2, "within_days": 7}, 1, 0),
@@ -128,6 +132,14 @@ def test_what_is_at_the_very_edge_of_a_window_is_so_at_any_time_of_a_query(rule,
     for since in [0.0, *np.random.default_rng(5).integers(1, 20 * DAY_MS, 1_000) / 1000]:
         query = PairQuery.of(NOW, tokens, 8 * 86_400 + since, items)
         assert query.surprise[0] == label - RATES[0]
+
+
+@pytest.mark.parametrize("kinds", [["purchase", "return"], ["return", "purchase"]])
+def test_what_is_returned_at_the_time_of_its_purchase_does_not_satisfy_in_either_order(kinds):
+    items = items_of(spec_of(Objective(events=("purchase",), unless=("return",), within_days=7)))
+    tokens = {"token_item_id": ["a", "a"], "token_value": [math.nan] * 2, "token_event_type": kinds}
+    query = PairQuery.of(NOW, tokens | {"token_gap": [math.nan, 0.0]}, 8 * 86_400.0, items)
+    assert query.surprise[kinds.index("purchase")] == -RATES[0]
 
 
 def test_what_is_not_known_surprises_nobody():

@@ -123,8 +123,9 @@ def _labels(frame: pd.DataFrame, carries: np.ndarray, rule: Objective, rows: pa.
     if not _waits(rule):
         return _Labels(times, times, positive)
     deadline = times + int(rule.within_days * DAY_MS)
-    if rule.unless:
-        positive &= ~_done(frame, asked, rule.unless, "pair", times + 1, deadline)
+    for kind in rule.unless:
+        since = times + (kind in rule.events)  # as `souk.features.labels.undone_from`
+        positive &= ~_done(frame, asked, (kind,), "pair", since, deadline)
     if rule.followed_by:
         since = times + max(1, int(rule.from_days * DAY_MS))
         key = "user" if rule.any_item else "pair"

@@ -39,9 +39,9 @@ def label(objective: Objective, event: Event, later: Iterable[Event], end: int) 
     Args:
         objective: the rule.
         event: the event.
-        later: what the same user did with the same item after it: at least the first event of each kind, and all
-            hides; of `followed_by` at least the first one that counts (`returns_from`), with any item where the rule
-            says so.
+        later: what the same user did with the same item: of `unless` at least the first event of each kind that counts
+            (`undone_from`), and all hides from then on; of `followed_by` at least the first one that counts
+            (`returns_from`), with any item where the rule says so.
         end: one past the last event of the data: what happens from then on is not known.
     """
     if event.event_type not in objective.events:
@@ -92,6 +92,12 @@ def returns_from(objective: Objective, event: Event) -> int:
     """The earliest time at which an event of `followed_by` counts, UTC epoch milliseconds: later than `event` itself,
     since two lines of one basket are no second purchase."""
     return event.timestamp + max(1, int(objective.from_days * DAY_MS))
+
+
+def undone_from(objective: Objective, event: Event, kind: EventType) -> int:
+    """The earliest time at which an event of `unless` counts, UTC epoch milliseconds: that of `event`, since dates have
+    no other for what came later that day; of a kind that carries the label itself a later one."""
+    return event.timestamp + (kind in objective.events)
 
 
 def engaging_rows(events: pa.Table, objective: Objective) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from souk.config import Objective
-from souk.features.labels import Label, label, returns_from
+from souk.features.labels import Label, label, returns_from, undone_from
 from souk.habits import Habits
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
@@ -113,15 +113,15 @@ class _Labels:
         return label(self._objective, event, self._later(event), self._end)
 
     def _later(self, event: Event) -> Iterator[Event]:
-        """The first event of each kind that counts after `event`."""
+        """The first event of each kind that counts, of which none is told by ids."""
         for kind in self._objective.unless:
             done = self._done.get((event.item_id, kind), [])
-            place = bisect_right(done, event.order, key=_order)
+            place = bisect_left(done, undone_from(self._objective, event, kind), key=_time)
             yield from done[place : self._until(kind, done, place, event)]
-        since = returns_from(self._objective, event), ""
+        since = returns_from(self._objective, event)
         for kind in self._objective.followed_by:
             done = self._done.get((ANY if self._objective.any_item else event.item_id, kind), [])
-            place = bisect_left(done, since, key=_order)
+            place = bisect_left(done, since, key=_time)
             yield from done[place : self._until(kind, done, place, event)]
 
     def _until(self, kind: EventType, done: Sequence[Event], place: int, event: Event) -> int:
@@ -129,10 +129,6 @@ class _Labels:
         if kind != EventType.HIDE:
             return place + 1
         return bisect_right(done, event.timestamp + int(self._objective.within_days * DAY_MS), key=_time)
-
-
-def _order(event: Event) -> tuple[int, str]:
-    return event.order
 
 
 def _time(event: Event) -> int:
