@@ -49,7 +49,7 @@ def records(path: Path, release: str, objectives: Iterable[str]) -> Iterator[lis
             if not any(record["release"] in (None, release) for record in releases):
                 yield releases
                 return
-            given = [name for name in ("arm", *objectives) if name in file.schema_arrow.names]
+            given = [name for name in ("arm", "request", *objectives) if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH, columns=list(dict.fromkeys([*COLUMNS, *given]))):
                 yield batch.to_pylist()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last of a text whose bytes are none

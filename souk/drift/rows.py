@@ -2,7 +2,9 @@
 
 A body of a request carries the context only, and one of a response the scores only, so their rows have these columns
 and no others: an absent column is not a missing value. So it is with scores that tell nothing of the release: those of
-a slate that no model scored, and of an experiment's arm, which may weigh and re-rank otherwise than the release.
+a slate that no model scored, of an experiment's arm, which may weigh and re-rank otherwise than the release, and of a
+part of the catalogue, whose best are worse than those of the whole, which the reference has. A body of a response does
+not tell the last ones: its request does.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from souk.monitored import SCORE, item_scores, score_columns, slate_scores
 from souk.schema import SECONDS
 
 Kind = Literal["record", "request", "response"]
+NARROWED = "narrowed"  # a cell beside those of the columns: the call asks for a part of the catalogue
 LATEST = 1000 * SECONDS.stop  # a time of later is none, or not in milliseconds
 
 
@@ -29,9 +32,10 @@ class Row:
 
     Args:
         kind: its source.
-        key: names it within its source, so that one that is sent twice counts once; "" where nothing names it.
+        key: names it within its source, so that one that is sent twice counts once; "" where nothing names it. Of a
+            request and its response it is the same.
         time: UTC epoch milliseconds.
-        cells: by column name.
+        cells: by column name, and NARROWED of a request.
         malformed: cells of a wrong type; they count as missing.
     """
 
@@ -68,8 +72,8 @@ class RowReader:
         Records without any feature are of answers that no model was asked for, such as similar items: they say nothing.
 
         Args:
-            records: with `features` (an object, or its JSON), `scores`, and as far as known `release`, `arm`,
-                `request_id`, `answered_at`, and the probabilities of each objective by its name.
+            records: with `features` (an object, or its JSON), `scores`, and as far as known `request` (the same),
+                `release`, `arm`, `request_id`, `answered_at`, and the probabilities of each objective by its name.
             now: the time of a record that has none, UTC epoch milliseconds.
 
         Raises:
@@ -82,7 +86,7 @@ class RowReader:
     def request(self, body: Any, key: str, now: int) -> list[Row]:
         """Rows of the body of a V1 call: a row for each instance, with the columns of its context, if there are any.
 
-        One that asks for similar items has none: no model is asked.
+        One for a part of the catalogue has NARROWED. One that asks for similar items has none: no model is asked.
         """
         rows = []
         for number, instance in enumerate(_list(body, "instances")):
@@ -90,7 +94,8 @@ class RowReader:
             given = _object(asked.get("context") or {}, f"instances[{number}].context")
             features = {name: given.get(source) for source, name in self._context.items()}
             if not asked.get("item_id") or asked.get("user_id") or asked.get("events"):
-                rows.append(self._row("request", f"{key}/{number}" if key else "", now, features))
+                row = self._row("request", f"{key}/{number}" if key else "", now, features)
+                rows.append(replace(row, cells={**row.cells, NARROWED: 1.0}) if _narrowed(asked) else row)
         return [row for row in rows if row.cells]
 
     def response(self, body: Any, key: str, now: int) -> tuple[list[Row], int]:
@@ -100,8 +105,8 @@ class RowReader:
         """
         rows = []
         slates = [_object(slate, f"predictions[{n}]") for n, slate in enumerate(_list(body, "predictions"))]
-        ours = [slate for slate in slates if slate.get("release") in (None, self.release)]
-        for number, slate in enumerate(ours):
+        ours = {n: slate for n, slate in enumerate(slates) if slate.get("release") in (None, self.release)}
+        for number, slate in ours.items():
             try:
                 values = item_scores(slate["items"], self._spec)
                 scores = slate_scores(values, self._spec)
@@ -109,8 +114,7 @@ class RowReader:
                 raise _no("a slate with items and their scores", slate, f"predictions[{number}]") from error
             if self._scored(values):
                 scores = {} if _in_arm(slate) else scores
-                own = _key(slate) or (key and f"{key}/{number}")
-                rows.append(self._row("response", own, now, scores))
+                rows.append(self._row("response", f"{key}/{number}" if key else _key(slate), now, scores))
         return rows, len(slates) - len(ours)
 
     def _record(self, record: Any, now: int) -> Row | None:
@@ -118,9 +122,11 @@ class RowReader:
         features = values.get("features")
         try:
             features = json.loads(features) if isinstance(features, str) else features
+            asked = values.get("request")
+            asked = json.loads(asked) if isinstance(asked, str) else asked
             columns = {name: values.get(name) or () for name in self._spec.objectives.names}
             scores = slate_scores({SCORE: values["scores"], **columns}, self._spec)
-            scores = scores if self._scored(columns) and not _in_arm(values) else {}
+            scores = scores if self._scored(columns) and not _in_arm(values) and not _narrowed(asked) else {}
         except (ValueError, KeyError, TypeError, RecursionError) as error:  # of a text with brackets beyond measure
             raise _no("an impression record with features and scores", record, "a record") from error
         if not isinstance(features, dict):
@@ -158,6 +164,11 @@ def _in_arm(answer: Mapping[str, Any]) -> bool:
     """Whether an answer is of an experiment's arm; nothing in it tells what that changes."""
     arm = answer.get("arm")
     return isinstance(arm, str) and bool(arms_of(arm))
+
+
+def _narrowed(asked: Any) -> bool:
+    """Whether a call asks for a part of the catalogue."""
+    return isinstance(asked, dict) and bool(asked.get("filter") or asked.get("candidates"))
 
 
 def _list(body: Any, name: str) -> Iterable[Any]:

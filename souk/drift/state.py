@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.drift.columns import Cell
-from souk.drift.rows import Row
+from souk.drift.rows import NARROWED, Row
 from souk.errors import SoukError
 
 BEFORE = "drift.db"  # of whichever release had it, before each had a file of its own
@@ -35,6 +35,12 @@ CREATE TABLE IF NOT EXISTS open_rows (
 );
 CREATE TABLE IF NOT EXISTS windows (number INTEGER PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY);
+"""
+CELLS = f"""
+SELECT cells FROM open_rows AS given WHERE NOT EXISTS (
+    SELECT 1 FROM open_rows AS asked WHERE given.kind = 'response' AND asked.kind = 'request'
+    AND asked.key = given.key AND json_extract(asked.cells, '$.{NARROWED}')
+) ORDER BY id
 """
 
 
@@ -191,8 +197,8 @@ class State:
         return OpenWindow(kinds, min(row[2] for row in found), max(row[3] for row in found))
 
     def cells(self) -> list[dict[str, Cell]]:
-        """The rows of the open window, as they came."""
-        return [json.loads(row[0]) for row in self._rows("SELECT cells FROM open_rows ORDER BY id")]
+        """The rows of the open window, as they came, without the responses whose requests are NARROWED."""
+        return [json.loads(row[0]) for row in self._rows(CELLS)]
 
     def close_window(self, content: Mapping[str, Any]) -> int:
         """Empties the open window and keeps its `content`; returns its number, from 1."""

@@ -148,6 +148,7 @@ def record(request: Mapping[str, Any], number: int, time: int = NOON, release: s
         "scores": scores["score"],
         "engaged": scores["engaged"],
         "satisfied": scores["satisfied"],
+        "request": '{"user_id": "u", "k": 5}',
     }
 
 
@@ -164,6 +165,7 @@ def write_part(folder: Path, name: str, records: list[dict[str, Any]]) -> Path:
             ("scores", lists),
             ("engaged", lists),
             ("satisfied", lists),
+            ("request", pa.string()),
         ]
     )
     path = folder / "2023-11-14" / "22" / f"{name}.parquet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.drift.shop import NOON, RELEASE, as_rows, check, log, monitor, some, traffic
+from tests.drift.shop import NOON, RELEASE, as_rows, check, log, monitor, moved, record, some, traffic, write_part
 from tests.full_disk import largest_file
 
 WEST = {"user_region": some(0.4, "west")}
@@ -49,6 +50,15 @@ def test_an_alarm_that_a_killed_pass_did_not_tell_is_the_next_one_s(release: Pat
     killed.state.close()
     (tmp_path / "i").mkdir()
     assert [check(release, tmp_path / "i", "--state", str(tmp_path / "s")) for _ in range(2)] == [3, 0]
+
+
+@pytest.mark.parametrize(("asked", "code"), [({"k": 5}, 3), ({"k": 5, "filter": {"item_brand": ["x"]}}, 0)])
+def test_scores_of_a_part_of_the_catalogue_are_no_drift(
+    release: Path, tmp_path: Path, asked: dict[str, Any], code: int
+) -> None:
+    requests = enumerate(traffic(800, 7, slate_score=moved(-0.05)))
+    write_part(tmp_path, "w-000000", [record(r, n) | {"request": json.dumps(asked)} for n, r in requests])
+    assert check(release, tmp_path) == code
 
 
 def test_of_a_file_of_another_release_no_more_is_read_than_that(

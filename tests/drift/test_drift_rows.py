@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def test_answers_that_no_model_scored_have_no_row(release: Path, watched: Monito
     requests = traffic(400, 5)
     pairs = [(slate(r, n), unscored(n, items=n % 12)) for n, r in enumerate(requests)]
     rows, others = reader(release).response({"predictions": [each for pair in pairs for each in pair]}, "k", 0)
-    assert ([row.key for row in rows], others) == ([f"r{n}" for n in range(400)], 0)
+    assert ([row.key for row in rows], others) == ([f"k/{2 * n}" for n in range(400)], 0)
     assert drifted(watched, rows) == set()
 
 
@@ -77,6 +79,52 @@ def test_answers_of_an_arm_count_without_their_scores(
     rows, _ = reader(release).response({"predictions": slates}, "k", 0)
     assert len(rows) == 400, "so that it is seen that the release answers"
     assert drifted(watched, rows) == found
+
+
+def some_narrowed(asked: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Requests of which 40% ask for a part of the catalogue, whose best are worse; and the calls."""
+    requests = [
+        r | {name: r[name] * (0.7 if n % 5 < 2 else 1) for name in SCORES} for n, r in enumerate(traffic(400, 5))
+    ]
+    return requests, [
+        {"user_id": "u", "k": 5, "context": {"device": "mobile" if n % 10 < 7 else "desktop"}}
+        | (asked if n % 5 < 2 else {})
+        for n in range(400)
+    ]
+
+
+NARROW = [{"filter": {"item_category": ["shoes"]}}, {"candidates": ["i", "j"]}]
+
+
+@pytest.mark.parametrize("asked", NARROW)
+@pytest.mark.parametrize("form", [json.dumps, dict])
+def test_a_record_of_a_part_of_the_catalogue_counts_without_its_scores(
+    release: Path, watched: Monitor, asked: dict[str, Any], form: Callable[[Any], Any]
+) -> None:
+    pairs = enumerate(zip(*some_narrowed(asked), strict=True))
+    rows, _ = reader(release).records([record(r, n) | {"request": form(call)} for n, (r, call) in pairs], 0)
+    assert len(rows) == 400
+    assert drifted(watched, rows) == set()
+
+
+@pytest.mark.parametrize("asked", NARROW)
+@pytest.mark.parametrize("first", ["request", "response"])
+def test_an_answer_counts_without_its_scores_where_the_call_asked_for_a_part(
+    release: Path, watched: Monitor, asked: dict[str, Any], first: str
+) -> None:
+    """The logger sends the two by themselves: nothing in an answer tells, and either may come first."""
+    requests, calls = some_narrowed(asked)
+    slates = [slate(request, n) for n, request in enumerate(requests)]
+    answers, _ = reader(release).response({"predictions": slates}, "c", 0)
+    rows = {"request": reader(release).request({"instances": calls}, "c", 0), "response": answers}
+    assert watched.take(rows.pop(first)[:-1], {}) == [], "the last closes the window"
+    assert not drifted(watched, *rows.values()) & SCORES
+
+
+@pytest.mark.parametrize("call", [None, [], "[]", {"filter": {}, "candidates": []}])
+def test_a_record_of_the_whole_catalogue_has_its_scores(release: Path, call: Any) -> None:
+    [row], _ = reader(release).records([record(traffic(1, 5)[0], 0) | {"request": call}], 0)
+    assert row.cells.keys() >= SCORES
 
 
 @pytest.mark.parametrize(
