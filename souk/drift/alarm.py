@@ -21,13 +21,14 @@ from souk.folders import placed
 
 logger = logging.getLogger(__name__)
 FILE = "alarm.json"
+WRITTEN = "written"  # in a record that waits for the call alone
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 5.0
 WAIT_SECONDS = 1.0
 
 
 class Bell:
-    """Tells each alarm once it has begun, and again after a restart if it was not told to the end.
+    """Tells each alarm once it has begun, and goes on with the next ring, or after a restart, where that is not done.
 
     Args:
         state: where alarms wait to be told.
@@ -47,29 +48,37 @@ class Bell:
         self._sleep = sleep
 
     def ring(self) -> int:
-        """Tells the alarms that wait, the oldest first; returns how many. A call that fails each time is counted."""
-        told = 0
-        while record := self._waiting():
-            self._tell(record)
-            told += 1
-        return told
+        """Tells the alarms that wait, the oldest first; returns how many.
 
-    def _waiting(self) -> Mapping[str, Any] | None:
+        A call that fails each time is counted, and is left to the next ring with those after it; the log and the file
+        have each alarm once all the same.
+        """
         with self._state.reading():
-            return next(iter(self._state.untold()), None)
+            waiting = self._state.untold()
+        answers = True
+        for record in waiting:
+            answers = self._tell(record, answers)
+        return len(waiting)
 
-    def _tell(self, record: Mapping[str, Any]) -> None:
-        logger.warning("%s", line(record))
-        unwritten = self._write(record) if self._folder is not None else None
-        called = self._call(json.dumps(record).encode()) if self._url else unwritten is None
-        if unwritten is not None and not called:
+    def _tell(self, record: Mapping[str, Any], answers: bool) -> bool:
+        """Tells one; False where who is called does not answer, or did not before."""
+        alarm = {name: value for name, value in record.items() if name != WRITTEN}
+        unwritten = None if WRITTEN in record else self._write(alarm)
+        called = answers and (not self._url or self._call(json.dumps(alarm).encode()))
+        if unwritten is not None and not (self._url and called):
             raise unwritten
         with self._state.change():
-            self._state.count("calls_failed", not called)
-            self._state.put_untold([each for each in self._state.untold() if each["window"] != record["window"]])
+            self._state.count("calls_failed", answers and not called)
+            others = [each for each in self._state.untold() if each["window"] != record["window"]]
+            kept = [] if called else [alarm | {WRITTEN: True}]
+            self._state.put_untold(sorted(others + kept, key=lambda each: each["window"]))
+        return called
 
     def _write(self, record: Mapping[str, Any]) -> OSError | None:
-        place = Path(str(self._folder), FILE)
+        logger.warning("%s", line(record))
+        if self._folder is None:
+            return None
+        place = Path(self._folder, FILE)
         try:
             with placed(place) as file:
                 file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

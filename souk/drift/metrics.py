@@ -19,7 +19,7 @@ TOTALS = {
     "malformed": "Values of a wrong type, taken as missing",
     "repeated": "Requests that the open window had already",
     "other_release": "Records of other releases, passed over",
-    "calls_failed": "Alarms that could not be told to --on-alarm",
+    "calls_failed": "Times that an alarm could not be told to --on-alarm",
 }
 KINDS = ("record", "request", "response")
 FEATURE_GAUGES: dict[str, tuple[str, Callable[[ColumnResult], float]]] = {

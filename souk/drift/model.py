@@ -72,7 +72,7 @@ class DriftModel(Model):
         """
         loop = asyncio.get_running_loop()
         closed = await loop.run_in_executor(self._state_thread, self._take, payload, headers or {})
-        if any(window.alarm for window in closed):
+        if closed:  # of a quiet window too: the call of an alarm of before may have failed
             self._bell_thread.submit(self._ring)
         windows = [{"number": w.number, "drifted": list(w.drifted), "alarm": list(w.alarm)} for w in closed]
         return {"predictions": [{"release": self._monitor.detector.release, "windows": windows}]}

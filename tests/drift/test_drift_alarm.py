@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -23,7 +24,7 @@ SECRET = "s3cretToken"
 
 
 @contextlib.contextmanager
-def answering(answer: bytes) -> Iterator[str]:
+def answering(answer: bytes, calls: list[bytes] | None = None) -> Iterator[str]:
     """A server that sends each caller the same bytes; yields its address, with a secret in its path."""
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -31,7 +32,11 @@ def answering(answer: bytes) -> Iterator[str]:
         with contextlib.suppress(OSError):
             while True:
                 caller, _ = listening.accept()
-                caller.recv(65_536)
+                called = caller.recv(65_536)
+                while b"features" not in called and (more := caller.recv(65_536)):
+                    called += more
+                if calls is not None:
+                    calls.append(called)
                 caller.sendall(answer)
                 caller.close()
 
@@ -67,7 +72,32 @@ def test_what_does_not_take_the_call_is_counted_and_the_log_has_scheme_and_host_
         Bell(waiting, None, url, lambda _: None).ring()
         assert caplog.text.count(f"of 3 to tell {url.partition('/services')[0]}: ") == 3
     assert said in caplog.text and SECRET not in caplog.text
-    assert (waiting.totals(), waiting.get("untold")) == ({"calls_failed": 1}, "")
+    assert (waiting.totals(), len(waiting.untold())) == ({"calls_failed": 1}, 1)
+
+
+def test_who_is_away_is_called_by_the_next_until_it_takes_the_alarm(
+    waiting: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What starts a retrain may be away for an hour; the log and the file have the alarm at once, and once."""
+    waits: list[float] = []
+    first = {"release": "shop", "window": 2, "features": []}
+    with waiting.change():
+        waiting.put_untold([first, first | {"window": 5}])
+    assert Bell(waiting, tmp_path, "http://127.0.0.1:9/", waits.append).ring() == 2
+    assert (waits, waiting.totals()) == ([1.0, 2.0], {"calls_failed": 1}), "the second is not tried, nor has failed"
+    assert json.loads((tmp_path / "alarm.json").read_text())["window"] == 5
+    (tmp_path / "alarm.json").unlink()
+    sent: list[bytes] = []
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", sent) as url:
+        bell = Bell(waiting, tmp_path, url, waits.append)
+        assert (bell.ring(), bell.ring()) == (2, 0)
+    assert [json.loads(each.partition(b"\r\n\r\n")[2]) for each in sent] == [first, first | {"window": 5}]
+    assert caplog.text.count("drift alarm") == 2 and not (tmp_path / "alarm.json").exists()
+
+
+def test_an_alarm_waits_for_nobody_who_is_no_longer_to_be_called(waiting: State) -> None:
+    Bell(waiting, None, "http://127.0.0.1:9/", lambda _: None).ring()
+    assert (Bell(waiting, None).ring(), waiting.untold()) == (1, [])
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -148,3 +178,19 @@ def test_a_server_says_what_kept_it_from_telling_and_goes_on(
         time.sleep(0.01)
     model.stop()
     assert "an alarm is not told" in caplog.text and waiting.get("untold")
+
+
+def test_a_server_calls_again_after_a_quiet_window(release: Path, tmp_path: Path) -> None:
+    watched = monitor(release, tmp_path)
+    with watched.state.change():
+        watched.state.put_untold([{"release": "shop", "window": 0, "features": []}])
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as url:
+        model = DriftModel("m", watched, reader(release), Bell(watched.state, None, url), lambda: 0)
+        records = [record(request, number) for number, request in enumerate(traffic(400, 7))]
+        answer = asyncio.run(model.predict({"instances": records}))
+        until = time.monotonic() + 20
+        while watched.state.untold() and time.monotonic() < until:
+            time.sleep(0.01)
+        model.stop()
+    assert [window["alarm"] for window in answer["predictions"][0]["windows"]] == [[]]
+    assert not watched.state.untold() and not watched.state.totals().get("calls_failed")

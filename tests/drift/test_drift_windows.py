@@ -224,16 +224,6 @@ def test_an_alarm_that_a_killed_process_did_not_tell_is_told_by_the_next(base: M
     assert (tmp_path / "alarm.json").exists()
 
 
-def test_a_call_that_nobody_answers_is_tried_again_and_counted(fresh: Monitor) -> None:
-    waits: list[float] = []
-    bell = Bell(alarmed(fresh).state, None, "http://127.0.0.1:9/", waits.append)
-    bell.ring()
-    assert waits == [1.0, 2.0]
-    assert fresh.state.totals()["calls_failed"] == 1
-    bell.ring()
-    assert len(waits) == 2, "it is over: the alarm is in the log, the metrics and the report"
-
-
 def test_an_address_that_is_none_is_refused(fresh: Monitor) -> None:
     with pytest.raises(SoukError, match="http://"):
         Bell(fresh.state, None, "file:///etc/passwd")
