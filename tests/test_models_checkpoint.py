@@ -17,7 +17,7 @@ from souk.config import TrainRanker, parse_config
 from souk.features.pipeline import Runner, build
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
-from souk.models.checkpoint import Checkpoints, digest_of_inputs
+from souk.models.checkpoint import Checkpoints, digest_of_inputs, finished
 from souk.models.draw import draw_examples
 from souk.models.fit_towers import FEWEST_EPOCHS, MOST_EPOCHS, SEEN, epochs_for
 from souk.models.retrieve import write_candidates
@@ -101,6 +101,35 @@ def test_what_was_saved_is_there_again(tmp_path):
     for damaged in (b"PK half a file", b"", whole[: len(whole) // 2], other):
         file.write_bytes(damaged)
         assert kept.resume(1, again) == nothing
+
+
+def test_a_pass_that_another_run_deletes_on_its_way_is_told_and_the_next_is_kept(tmp_path, monkeypatch, caplog):
+    """Two runs with the same inputs have one folder; the one that is done first deletes it."""
+    kept, made, write = Checkpoints(tmp_path / "fit"), [tf.Variable(np.arange(3.0))], np.savez
+
+    def deleted(file, **arrays):
+        write(file, **arrays)
+        finished(tmp_path / "fit")
+
+    monkeypatch.setattr(np, "savez", deleted)
+    kept.save(1, made, {}, "first")
+    assert "stage_1.npz" in caplog.text and "the fit goes on" in caplog.text
+    monkeypatch.setattr(np, "savez", write)
+    kept.save(1, made, {}, "second")
+    assert kept.resume(1, made)[0] == "second"
+
+
+def test_a_fit_ends_well_where_another_writes_to_its_folder_meanwhile(tmp_path, monkeypatch):
+    delete = os.rmdir
+
+    def late(path, **given):
+        (tmp_path / "fit" / "stage_2.npz").touch()
+        delete(path, **given)
+
+    Checkpoints(tmp_path / "fit").save(1, [tf.Variable(0.0)], {}, None)
+    monkeypatch.setattr(os, "rmdir", late)
+    finished(tmp_path / "fit")
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["stage_2.npz"]
 
 
 def test_a_digest_is_of_arguments_and_of_every_file(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import re
 import time
 import zipfile
@@ -18,6 +20,7 @@ import tensorflow as tf
 from souk.folders import placed, remove, untouched
 from souk.workspace import Workspace
 
+logger = logging.getLogger(__name__)
 PROGRESS = "progress"
 STATE, BEST = "state/", "best/"
 NUMBER = re.compile(r"_\d+(?=/|$)")
@@ -38,6 +41,8 @@ class Checkpoints:
     def save(self, stage: int, variables: Sequence[Any], best: Mapping[str, np.ndarray], progress: Any) -> None:
         """Keeps what the next pass of a stage depends on; the file appears whole or not at all.
 
+        What cannot be kept is told: another run with the same inputs may be done first, and delete the folder.
+
         Args:
             stage: from 1.
             variables: all that a pass changes.
@@ -47,8 +52,11 @@ class Checkpoints:
         if self.folder:
             arrays = {name: v.numpy() for name, v in _named(variables).items()}
             arrays |= {BEST + name: value for name, value in best.items()}
-            with placed(self._path(stage)) as fresh, fresh.open("wb") as file:
-                np.savez(file, **arrays, **{PROGRESS: np.array(json.dumps(progress))})  # type: ignore[arg-type]
+            try:
+                with placed(self._path(stage)) as fresh, fresh.open("wb") as file:
+                    np.savez(file, **arrays, **{PROGRESS: np.array(json.dumps(progress))})  # type: ignore[arg-type]
+            except OSError as error:
+                logger.warning("%s is not written: %s; the fit goes on", self._path(stage), error)
 
     def resume(self, stage: int, variables: Sequence[Any]) -> tuple[Any, dict[str, np.ndarray]]:
         """Sets the variables as the last `save` of the stage found them; gives its progress and its best weights.
@@ -102,6 +110,12 @@ def checkpoints_of(workspace: str, digest: str, report: Callable[[str], None]) -
         report(f"deleting the checkpoints of {path.name}, a fit that nobody took up")
         remove(path)
     return folder / digest
+
+
+def finished(folder: Path) -> None:
+    """Deletes the checkpoints of a fit that is whole; what another run with the same inputs writes meanwhile stays."""
+    with contextlib.suppress(OSError):
+        remove(folder)
 
 
 def digest_of_inputs(said: Sequence[str | int], paths: Iterable[Path]) -> str:

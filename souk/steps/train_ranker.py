@@ -17,9 +17,8 @@ from souk.config import TrainRanker, parse_step_config
 from souk.errors import unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
-from souk.folders import remove
 from souk.items import ItemTable
-from souk.models.checkpoint import checkpoints_of, digest_of_inputs
+from souk.models.checkpoint import checkpoints_of, digest_of_inputs, finished
 from souk.models.export import ServedRanker
 from souk.models.fit_ranker import RankerFit, fit_ranker
 from souk.models.inputs import read_transformed
@@ -131,7 +130,7 @@ def train_ranker(
     weight = {"served": chosen, "from": origin, "this_fit_would_choose": tuned}
     record = _record(window, candidates, examples, fit) | {"satisfied_weight": weight}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    remove(checkpoints)
+    finished(checkpoints)
     return fit.metrics
 
 

@@ -14,8 +14,7 @@ from souk.config import TrainTwoTower, parse_step_config
 from souk.errors import SoukError, unknown
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
-from souk.folders import remove
-from souk.models.checkpoint import checkpoints_of, digest_of_inputs
+from souk.models.checkpoint import checkpoints_of, digest_of_inputs, finished
 from souk.models.draw import draw_examples
 from souk.models.export import ServedItemTower, ServedQueryTower
 from souk.models.fit_towers import TowerFit, new_towers
@@ -109,7 +108,7 @@ def train_two_tower(
     }
     record = {"window": window, "boundary": boundary, "trained_until": end, "history": history, "metrics": metrics}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    remove(checkpoints)
+    finished(checkpoints)
     return metrics
 
 
