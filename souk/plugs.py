@@ -74,7 +74,7 @@ class Query:
     Args:
         user_id: of the user.
         time: of the request, UTC epoch milliseconds.
-        history: the user's last events, oldest first; those of the request included.
+        history: the user's last events, oldest first; those of the request included. They have no `context`.
         profile: declared columns of the user; those that the request states in the place of the stored ones.
         context: declared columns of the moment.
         vector: `[dim]` float32, by the query tower; None where it did not answer.

@@ -31,7 +31,8 @@ NO_CONTEXT: Mapping[str, Any] = {}
 
 
 class Event(NamedTuple):
-    """One event of a user's history. `timestamp` is UTC epoch milliseconds; `context` holds the declared columns.
+    """One event of a user's history. `timestamp` is UTC epoch milliseconds; `context` holds the declared columns, of
+    the targets of training and of what a request tells: events of a state have none.
 
     A tuple, since a request makes a hundred: a frozen dataclass takes five times as long to make.
     """
@@ -135,7 +136,7 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
     events = list(events)
     state = noted(state, events, spec)
     history = spec.history_events
-    kept = [event for event in events if event.event_type in history]
+    kept = without_context([event for event in events if event.event_type in history])
     if not kept:
         return state
     known, habits = keep(state.habits, (*state.events, *kept), spec)
@@ -147,6 +148,11 @@ def after(state: UserState, events: Iterable[Event], spec: FeatureSpec) -> UserS
         daily=counted(state.daily, (e.timestamp // DAY_MS for e in kept)),
         engaged=engaged_after(state.engaged, kept, spec),
     )
+
+
+def without_context(events: list[Event]) -> list[Event]:
+    """The events as a state has them: no feature asks where an earlier one was."""
+    return [e._replace(context=NO_CONTEXT) for e in events] if any(e.context for e in events) else events
 
 
 def keep(habits: Habits, events: tuple[Event, ...], spec: FeatureSpec) -> tuple[tuple[Event, ...], Habits]:
@@ -195,10 +201,10 @@ def walk(
     The states leave `engaged` empty, since no feature depends on it.
     """
     kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
-    state, time = UserState(user_id, profile=profile), -1
+    state, time, bare = UserState(user_id, profile=profile), -1, without_context(kept)
     for index, event in enumerate(kept):
         if event.timestamp != time:
-            state = _later(state, kept, index, spec)
+            state = _later(state, bare, index, spec)
             time = event.timestamp
         yield event, state
 
@@ -207,7 +213,7 @@ def states_before(
     user_id: str, events: Iterable[Event], times: Iterable[int], spec: FeatureSpec, profile: Mapping[str, Any]
 ) -> Iterator[UserState]:
     """`state_of` the events before each of `times`, ascending: one pass over the history, however many are asked."""
-    kept = sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order)
+    kept = without_context(sorted((e for e in events if e.event_type in spec.history_events), key=lambda e: e.order))
     state = UserState(user_id, profile=profile)
     for time in times:
         known, count = state.count, bisect_left(kept, time, lo=state.count, key=lambda e: e.timestamp)

@@ -1,12 +1,11 @@
 """User states as flat rows: the columns of `user_state.parquet` and of the Feast view.
 
 `from_row(to_row(state))` is the same state. A profile is stored in its normal form (`profile_of`): missing strings are
-"", missing numbers NaN, missing lists empty.
+"", missing numbers NaN, missing lists empty. Rows of a version before have `event_context` too, which nothing reads.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +26,6 @@ STATE_COLUMNS = {
     "event_time": "list<int64>",
     "event_value": "list<double>",
     "event_dwell_seconds": "list<double>",
-    "event_context": "list<string>",
     "daily_day": "list<int64>",
     "daily_count": "list<int64>",
     "engaged_item_id": "list<string>",
@@ -60,7 +58,6 @@ def profile_of(row: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Any]:
 def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
     """A state as a flat row with the columns of `state_columns`."""
     events = state.events
-    contexts = any(event.context for event in events)
     row: dict[str, Any] = {
         "user_id": state.user_id,
         "count": state.count,
@@ -70,7 +67,6 @@ def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
         "event_time": [event.timestamp for event in events],
         "event_value": [event.value for event in events],
         "event_dwell_seconds": [event.dwell_seconds for event in events],
-        "event_context": [_dump(event.context) for event in events] if contexts else [],
         "daily_day": list(state.daily),
         "daily_count": list(state.daily.values()),
         "engaged_item_id": list(state.engaged),
@@ -89,8 +85,6 @@ def to_row(state: UserState, spec: FeatureSpec) -> dict[str, Any]:
 def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
     """The inverse of `to_row`; lists may be any sequence, and a missing or null one is empty."""
     times = _list(row, "event_time")
-    contexts = _list(row, "event_context") or ["{}"] * len(times)
-    said = {text: json.loads(text) for text in {*contexts} - {"{}"}}  # a user's visits are in few places
     columns = (
         _list(row, "event_item_id"),
         _list(row, "event_type"),
@@ -98,7 +92,7 @@ def from_row(row: Mapping[str, Any], spec: FeatureSpec) -> UserState:
         _list(row, "event_value"),
         _list(row, "event_id"),
         _list(row, "event_dwell_seconds"),
-        [said.get(text, NO_CONTEXT) for text in contexts],
+        [NO_CONTEXT] * len(times),
     )
     events = tuple(map(Event._make, zip(*columns, strict=True)))
     return UserState(
@@ -147,7 +141,3 @@ def _normal(value: Any, kind: Kind) -> Any:
 def _list(row: Mapping[str, Any], name: str) -> list[Any]:
     value = row.get(name)
     return [] if value is None else list(value)
-
-
-def _dump(context: Mapping[str, Any]) -> str:
-    return json.dumps(dict(context), ensure_ascii=False) if context else "{}"

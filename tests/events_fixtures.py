@@ -76,7 +76,7 @@ class Shop:
 
     def is_of(self, *rows, user="ann"):
         """Whether a state is that of these events, whatever the order of its days and items."""
-        wanted, found = state_of(user, [event_of(r, SPEC) for r in rows], SPEC, {}), self.state(user)
+        wanted, found = state_of(user, [event_of(r) for r in rows], SPEC, {}), self.state(user)
         same = [(s.count, repr(s.events), dict(s.daily), dict(s.engaged)) for s in (wanted, found)]
         return same[0] == same[1]
 

@@ -226,7 +226,7 @@ def test_every_row_is_typed_or_refused_with_a_reason(rows):
     typed, refused = CHECK.check(rows, NOW)
     assert len(typed) == len(rows) and {at for at, each in enumerate(typed) if not each} == set(refused)
     for each in filter(None, typed):
-        assert each == event(line(each)) and each["event_id"] and event_of(each, SPEC).order
+        assert each == event(line(each)) and each["event_id"] and event_of(each).order
     assert all(reason.startswith("Expected") for reason in refused.values())
 
 

@@ -180,7 +180,7 @@ def test_states_that_are_published_anew_get_what_came_since(shop):
     shop.send(row(1), row(2))
     shop.now += HOUR_MS
     shop.send(row(3))
-    shop.store.write([state_of("ann", [event_of(row(1), SPEC)], SPEC, {})], NOW)
+    shop.store.write([state_of("ann", [event_of(row(1))], SPEC, {})], NOW)
     shop.publication = "second"
     shop.until(lambda: shop.state().count == 3)
     assert shop.is_of(row(1), row(2), row(3))
@@ -242,7 +242,7 @@ def test_what_two_servers_take_of_one_user_at_the_same_time_is_all_in_the_state(
         server.close()
     assert taken == [Taken(1, 0, 0)] * count * len(USERS)
     for user, found in zip(USERS, stores[0].read(USERS), strict=True):
-        events = [event_of(row(number, user, event_id=f"{user}{number}"), SPEC) for number in range(count)]
+        events = [event_of(row(number, user, event_id=f"{user}{number}")) for number in range(count)]
         wanted = state_of(user, events, SPEC, {})
         assert (found.count, repr(found.events), dict(found.engaged)) == (
             count,

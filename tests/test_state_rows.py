@@ -14,8 +14,7 @@ SPEC = spec_of(bazaar())
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 number = st.floats(width=64)
 time = st.integers(0, 2**53)
-contexts = st.dictionaries(text, st.none() | st.booleans() | st.integers() | number | text | st.lists(text), max_size=2)
-events = st.builds(Event, text, st.sampled_from(["click", "rating"]), time, number, text, number, contexts)
+events = st.builds(Event, text, st.sampled_from(["click", "rating"]), time, number, text, number, st.just({}))
 profiles = st.fixed_dictionaries(
     {"country": st.none() | text, "age": st.none() | number, "hobbies": st.none() | st.lists(text, max_size=3)}
 ).map(lambda row: profile_of(row, SPEC))

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from typing import Any, NamedTuple
@@ -183,8 +183,7 @@ def _together(entries: Collection[Any], count: int, size: Callable[[Any], int]) 
 
 def _event_size(event: Event) -> int:
     texts = sum(map(sys.getsizeof, (event.item_id, event.event_id, event.event_type)))
-    context: Mapping[str, object] = event.context
-    return 195 + texts + (170 + sum(55 + _value_size(value) for value in context.values()) if context else 0)
+    return 195 + texts
 
 
 def _value_size(value: object) -> int:

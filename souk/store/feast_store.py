@@ -31,7 +31,7 @@ from souk.store.definitions import (
 )
 from souk.store.interface import Change, StoreError
 from souk.store.user_locks import Held, alone, alone_in, is_late, keys_of, late
-from souk.store.values import Row, feast_row, plain, user_key
+from souk.store.values import Row, emptied, feast_row, plain, user_key
 
 logger = logging.getLogger(__name__)
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
@@ -201,7 +201,8 @@ class FeastStore:
         online = store.provider.online_store
         if held:
             online = held.guarding(online, _client_of(store))
-        online.online_write_batch(store.config, self._view_of(store), rows, None)
+        view = self._view_of(store)
+        online.online_write_batch(store.config, view, emptied(rows, view, state_columns(self._spec)), None)
 
     def _opened(self) -> FeatureStore:
         if self._store is None or self._moved() or self._replaced():

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 
 from souk.errors import SoukError
 from souk.progress import seldom
@@ -41,7 +41,7 @@ from souk.store.definitions import (
     view_name,
 )
 from souk.store.user_locks import alone, alone_in, is_late, keys_of
-from souk.store.values import Row, row_of, user_of
+from souk.store.values import Row, emptied, row_of, user_of
 
 TOGETHER = 200  # users whose states are written at once: servers that have events of them wait meanwhile
 PATIENCE_SECONDS = 30.0  # for servers that change them
@@ -96,6 +96,8 @@ def publish(
         with _staged(folder / REGISTRY) as registry:
             store = FeatureStore(config=repo_config(folder, uri, registry=registry))
             end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
+            name = view_name(spec)
+            before = next((view for view in store.list_feature_views() if view.name == name), None)
             with redirect_stdout(StringIO()):
                 store.apply([user_entity(), user_state_view(spec, folder)])
                 _write_text(folder / BEGUN, f"begun {time.time_ns()}")  # from before the first state is gone
@@ -104,7 +106,7 @@ def publish(
                         view = store.get_feature_view(view_name(spec))
                         store.apply(user_entity(), objects_to_delete=[view], partial=False)
                         store.apply([user_entity(), user_state_view(spec, folder)])
-            _write_online(store, spec, folder, uri, count, tell)
+            _write_online(store, spec, folder, uri, count, tell, before)
             view = store.get_feature_view(view_name(spec))
             store.registry.apply_materialization(view, store.project, EPOCH - timedelta(days=1), end)
         if not uri:
@@ -125,14 +127,23 @@ def _keep_others(folder: Path) -> None:
 
 
 def _write_online(
-    store: FeatureStore, spec: FeatureSpec, folder: Path, uri: str, count: int, tell: Callable[[str], object]
+    store: FeatureStore,
+    spec: FeatureSpec,
+    folder: Path,
+    uri: str,
+    count: int,
+    tell: Callable[[str], object],
+    before: FeatureView | None,
 ) -> None:
-    """Writes the offline file's states online. Feast's `materialize` does the same, and takes 2 ms and 14 KiB a user
-    for it: its offline store makes a frame of all of them, and a digest of that frame for each of its operations."""
+    """Writes the offline file's states online, where the view was `before`.
+
+    Feast's `materialize` does the same, and takes 2 ms and 14 KiB a user for it: its offline store makes a frame of all
+    of them, and a digest of that frame for each of its operations.
+    """
     online, view = store.provider.online_store, store.get_feature_view(view_name(spec))
     columns, due, done = state_columns(spec), seldom(), 0
     for batch in pq.ParquetFile(offline_file(spec, folder)).iter_batches(batch_size=TOGETHER):
-        rows = [row_of(row, columns, row[EVENT_TIME]) for row in batch.to_pylist()]
+        rows = emptied((row_of(row, columns, row[EVENT_TIME]) for row in batch.to_pylist()), before, columns)
         if uri:
             _write_alone(online, store.config, view, rows)
         else:
@@ -164,20 +175,22 @@ def _script(client: Any, text: str, keys: Sequence[str], values: Sequence[Any]) 
 def _write_offline(source: Path, target: Path, columns: Mapping[str, str], now: int) -> int:
     """The states with Feast's two times; returns their number.
 
-    A list that the file does not have is empty: states of before it was kept, such as what users hid.
+    A list that the file does not have is empty: states of before it was kept, such as what users hid. A column that is
+    none of a state any more is left out.
     """
     reader = pq.ParquetFile(source)
-    there = reader.schema_arrow.names
+    there = [name for name in reader.schema_arrow.names if name in columns]
     lists = [name for name, kind in columns.items() if name not in there and kind.startswith("list")]
     if missing := [name for name in columns if name not in (*there, *lists)]:
         remedy = "Run the pipeline again: these states are of another specification."
         raise SoukError(f"user states with the columns {', '.join(missing)}", f"{source} without", remedy)
     empty = [pa.field(name, pa.list_(TYPES[columns[name]])) for name in lists]
-    schema = pa.schema([*reader.schema_arrow, *empty, pa.field(EVENT_TIME, TIME), pa.field(WRITTEN_TIME, TIME)])
+    kept = [reader.schema_arrow.field(name) for name in there]
+    schema = pa.schema([*kept, *empty, pa.field(EVENT_TIME, TIME), pa.field(WRITTEN_TIME, TIME)])
     partial = target.with_suffix(".partial")
     count = 0
     with pq.ParquetWriter(partial, schema) as writer:
-        for batch in reader.iter_batches(batch_size=8192):
+        for batch in reader.iter_batches(batch_size=8192, columns=there):
             written = pa.array([now] * len(batch), pa.int64()).cast(TIME)
             none = [pa.array([[]] * len(batch), field.type) for field in empty]
             writer.write_table(pa.Table.from_arrays([*batch.columns, *none, written, written], schema=schema))

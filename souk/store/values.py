@@ -6,10 +6,11 @@ which all are NaN becomes zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from feast import FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
 
@@ -54,6 +55,19 @@ def row_of(row: Mapping[str, Any], columns: Mapping[str, str], written: datetime
         if name != "user_id"
     }
     return user_key(row["user_id"]), values, written, written
+
+
+def emptied(rows: Iterable[Row], view: FeatureView | None, columns: Collection[str]) -> list[Row]:
+    """Rows that also empty what a version before stored of a state and this one does not: a server of that version
+    would read it with events that it is not of.
+
+    Args:
+        rows: to write.
+        view: as it is published; None where it is not yet.
+        columns: of a state, from `state_columns`.
+    """
+    gone = {field.name: Value() for field in view.schema if field.name not in columns} if view else {}
+    return [(key, values | gone, *times) for key, values, *times in rows] if gone else list(rows)
 
 
 def user_key(user_id: str) -> Any:

@@ -60,7 +60,7 @@ class StateWriter:
         events: dict[str, list[Event]] = {}
         for row in rows:
             if not self._limits.refused(row):
-                events.setdefault(row["user_id"], []).append(event_of(self._limits.clipped(row), self._spec))
+                events.setdefault(row["user_id"], []).append(event_of(self._limits.clipped(row)))
         return events
 
     def take(self, events: Mapping[str, list[Event]]) -> set[str]:

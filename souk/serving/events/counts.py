@@ -195,7 +195,7 @@ class LiveCounts:
     def _engagement(self, row: dict[str, Any] | None) -> list[tuple[str, int]]:
         """Item and time of a row, where it is one that counts."""
         try:
-            counts = row is not None and engaging(event_of(row, self._spec), self._spec)
+            counts = row is not None and engaging(event_of(row), self._spec)
             return [(str(row["item_id"]), int(row["timestamp"]))] if row is not None and counts else []
         except (KeyError, TypeError, ValueError):  # no server wrote it
             return []

@@ -26,11 +26,10 @@ class Place(StrEnum):
     REFUSED = "refused"  # the state cannot be changed: the log alone has it
 
 
-def event_of(row: Mapping[str, Any], spec: FeatureSpec) -> Event:
-    """The event in a row of the events table; columns may be missing."""
-    context = {name: row[name] for name in sorted(spec.columns.events) if row.get(name) is not None}
+def event_of(row: Mapping[str, Any]) -> Event:
+    """The event in a row of the events table, as a state has it; columns may be missing."""
     value, dwell = row.get("value", math.nan), row.get("dwell_seconds", math.nan)
-    return Event(row["item_id"], row["event_type"], row["timestamp"], value, row["event_id"], dwell, context)
+    return Event(row["item_id"], row["event_type"], row["timestamp"], value, row["event_id"], dwell)
 
 
 def with_late(state: UserState, event: Event, spec: FeatureSpec) -> tuple[UserState, Place]:
