@@ -174,6 +174,6 @@ def engagements(folder: Path, since: int, position: Mapping[str, int]) -> tuple[
     table = pq.read_table(
         folder / "examples.parquet", columns=["item_id", "timestamp"], filters=pc.field("timestamp") >= since
     )
-    coded = table["item_id"].combine_chunks().dictionary_encode()
+    coded = table["item_id"].dictionary_encode().combine_chunks()
     places = np.array([position.get(item, -1) for item in coded.dictionary.to_pylist()], np.int64)
     return places[coded.indices.to_numpy()], table["timestamp"].to_numpy()

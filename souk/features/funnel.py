@@ -33,7 +33,7 @@ def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
     kept = since if spec.repeat.rule == "always" else excluded_since(since, spec)  # what keeps items out since then
     earliest = kept and min(kept, paused_since(since, spec))
     rows = pq.read_table(events, columns=names, filters=acts + ([("timestamp", ">=", earliest)] if earliest else []))
-    kinds = rows["event_type"].combine_chunks().dictionary_encode()
+    kinds = rows["event_type"].dictionary_encode().combine_chunks()
     steps = np.array([STEPS[kind] for kind in kinds.dictionary.to_pylist()], np.int64)[kinds.indices.to_numpy()]
     pairs, times = _pairs(rows), rows["timestamp"].to_numpy()
     engaged = engaging_rows(rows, spec.objectives.engaged)
@@ -95,7 +95,7 @@ def _since(pairs: np.ndarray, times: np.ndarray, these: np.ndarray) -> np.ndarra
 def _pairs(rows: pa.Table) -> np.ndarray:
     """`[rows]` int64, one for each user and item."""
     users, items = (
-        rows[name].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+        rows[name].dictionary_encode().combine_chunks().indices.to_numpy().astype(np.int64)
         for name in ("user_id", "item_id")
     )
     return np.asarray(users * (items.max(initial=0) + 1) + items)

@@ -106,7 +106,7 @@ def _frame(rows: pa.Table) -> pd.DataFrame:
 
     Rows keep their order, that of time.
     """
-    coded = {name: rows[name].combine_chunks().dictionary_encode() for name in ("user_id", "item_id", "event_type")}
+    coded = {name: rows[name].dictionary_encode().combine_chunks() for name in ("user_id", "item_id", "event_type")}
     users, items = (coded[name].indices.to_numpy().astype(np.int64) for name in ("user_id", "item_id"))
     pairs = users * (items.max(initial=0) + 1) + items
     times = rows["timestamp"].to_numpy().astype(np.int64)
@@ -184,7 +184,7 @@ def _remedy(
     rows = pq.read_table(events, columns=[name for name in names if name not in ("user_id", "item_id")])
     engaged = engaging_rows(rows, objectives.engaged)
     times = rows["timestamp"].to_numpy().astype(np.int64)
-    asked = times[engaged & _of(rows["event_type"].combine_chunks().dictionary_encode().to_pandas(), rule.events)]
+    asked = times[engaged & _of(rows["event_type"].dictionary_encode().combine_chunks().to_pandas(), rule.events)]
     within = int(rule.within_days * DAY_MS) if _waits(rule) else 0
     labels = _Labels(asked, asked + within, np.ones(len(asked), bool))
     shares = [pair for pair in product(SHARES, SHARES) if split.validation <= pair[0] and split.test <= pair[1]]

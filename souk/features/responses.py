@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from souk.features.labels import engaging_rows
 from souk.features.windows import BOUNDARIES, Windows
+from souk.ordered import in_order
 from souk.schema import EventType
 from souk.spec import FeatureSpec
 
@@ -82,10 +83,11 @@ class _Showings:
         engaging = [str(kind) for kind in spec.objectives.engaged.events]
         rows = self._rows(engaging, placed=False)
         found = [some.filter(pa.array(engaging_rows(some, spec.objectives.engaged))) for some in rows]
-        taken = pa.concat_tables(found).sort_by("timestamp")
+        taken = in_order(pa.concat_tables(found), ["timestamp"])
         keys = _keys(taken)
-        first = np.sort(np.unique(keys.dictionary_encode().indices.to_numpy(), return_index=True)[1])
-        self._taken, self._keys = taken.take(first), keys.take(pa.array(first))  # once in a request
+        first = np.zeros(len(taken), bool)
+        first[np.unique(keys.dictionary_encode().indices.to_numpy(), return_index=True)[1]] = True
+        self._taken, self._keys = taken.filter(pa.array(first)), keys.filter(pa.array(first))  # once in a request
 
     def by_place(self, ends: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """How many showings there were before each of `ends`, and how many were taken, `[ends, PLACES]` each."""
@@ -113,7 +115,7 @@ class _Showings:
                 taken[row] += np.bincount(row_of[hit], minlength=len(ids))
         return taken, expected
 
-    def _batches(self, first: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.Array]]:
+    def _batches(self, first: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.ChunkedArray]]:
         """Some showings at a time: places from 0, when each was shown, when it was taken (never: the last time that
         there is), until which boundary it counts (where an impression comes after what was taken, the log of before
         knows the place of this alone), and the items. What was before `first` says whether what is alone was shown."""
@@ -127,14 +129,14 @@ class _Showings:
             np.minimum.at(told_at, own, shown_at[hit])
             taken_at, always = np.full((2, len(rows)), NEVER)
             taken_at[hit] = np.maximum(times[own], shown_at[hit])
-            yield _places(rows), shown_at, taken_at, always, rows["item_id"].combine_chunks()
+            yield _places(rows), shown_at, taken_at, always, rows["item_id"]
         placed = pc.is_valid(self._taken["position"]).to_numpy()
         early = placed & (times < first)
         if early.any() and (told_at[early] < first).mean() > KEPT:
             return
         apart = (told_at > times) & placed
         rest, at, until = self._taken.filter(pa.array(apart)), times[apart], told_at[apart]
-        yield _places(rest), at, at, until, rest["item_id"].combine_chunks()
+        yield _places(rest), at, at, until, rest["item_id"]
 
     def _rows(self, kinds: Sequence[str], placed: bool = True) -> Iterator[pa.Table]:
         """The events of some types that belong to a request and, if it is asked for, have a place."""

@@ -107,7 +107,7 @@ def join_parts(parts: Iterable[Path], target: Path, sort: list[str]) -> int:
     paths = sorted(parts)
     if sort:
         whole = pa.concat_tables(pq.read_table(path) for path in paths)
-        pq.write_table(whole.sort_by([(name, "ascending") for name in sort]), target)
+        pq.write_table(in_order(whole, sort), target)
         return len(whole)
     count = 0
     with pq.ParquetWriter(target, pq.read_schema(paths[0])) as writer:

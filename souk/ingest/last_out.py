@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from souk.ingest.convert import TIMES
 from souk.ingest.files import write_parquet
+from souk.ordered import in_order
 from souk.schema import DAY_MS
 
 
@@ -42,8 +43,7 @@ def leave_last_out(events: Path, items: Path, targets: Callable[[pa.Table], np.n
     place = table.column_names.index("timestamp")
     times = pa.array(last + shift, table.schema.field(place).type)
     table = table.set_column(place, table.schema.field(place), times)
-    keys = [("timestamp", "ascending"), ("event_id", "ascending")]
-    write_parquet(table.sort_by(keys), events)
+    write_parquet(in_order(table, ["timestamp", "event_id"]), events)
     listed = parquet.read_table(items)
     if {"available", "available_until"} <= set(listed.column_names):  # what has ended was available until then
         until = pc.less(listed["available_until"], ended)

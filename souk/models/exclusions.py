@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from souk.models.draw import Moment
 from souk.models.marked import Marked
+from souk.ordered import in_order
 from souk.owners import owned
 from souk.spec import FeatureSpec
 from souk.state import kept_events
@@ -62,12 +63,12 @@ class _Runs:
     """
 
     def __init__(self, rows: pa.Table, position: Mapping[str, int], first: bool = False) -> None:
-        rows = rows.sort_by([("user_id", "ascending"), ("timestamp", "ascending")])
+        rows = in_order(rows, ["user_id", "timestamp"])
         times = rows["timestamp"].to_numpy()
-        named = pc.dictionary_encode(rows["item_id"]).combine_chunks()  # of millions of acts no text is made
+        named = rows["item_id"].dictionary_encode().combine_chunks()  # of millions of acts no text is made
         places = np.array([position[item] for item in named.dictionary.to_pylist()], np.int64)
         items = places[named.indices.to_numpy()]
-        runs = rows["user_id"].combine_chunks().dictionary_encode()
+        runs = rows["user_id"].dictionary_encode().combine_chunks()
         users = runs.indices.to_numpy().astype(np.int64)
         if first:
             told = np.sort(np.unique(users * len(position) + items, return_index=True)[1])

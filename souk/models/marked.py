@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.models.draw import Moment
+from souk.ordered import in_order
 from souk.schema import EventType
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, kept_events
@@ -60,7 +61,7 @@ class _Events:
     """Events by user and time; of those of `acts.parquet` no type is told."""
 
     def __init__(self, rows: pa.Table) -> None:
-        rows = rows.sort_by([("user_id", "ascending"), ("timestamp", "ascending")])
+        rows = in_order(rows, ["user_id", "timestamp"])
         nothing = pa.nulls(len(rows))
         self._times = rows["timestamp"].to_numpy()
         self._items = rows["item_id"]
@@ -69,7 +70,7 @@ class _Events:
         self._values = (rows["value"] if "value" in names else nothing.cast(pa.float64())).to_numpy(
             zero_copy_only=False
         )
-        runs = rows["user_id"].combine_chunks().dictionary_encode()
+        runs = rows["user_id"].dictionary_encode().combine_chunks()
         bounds = np.searchsorted(runs.indices.to_numpy(), np.arange(len(runs.dictionary) + 1))
         self._rows = dict(zip(runs.dictionary.to_pylist(), pairwise(bounds.tolist()), strict=True))
 
