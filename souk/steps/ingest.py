@@ -30,6 +30,7 @@ from souk.ingest.odd.events import odd_events
 from souk.ingest.odd.exchanged import check_exchanged
 from souk.ingest.odd.goods import odd_goods
 from souk.ingest.odd.hides import odd_hides
+from souk.ingest.odd.late import odd_arrivals
 from souk.ingest.odd.lengths import odd_lengths
 from souk.ingest.odd.paths import odd_paths
 from souk.ingest.odd.prices import odd_prices
@@ -132,6 +133,7 @@ def ingest(
             odd_quantities(events),
             told_twice(events),
             odd_hides(events),
+            odd_arrivals(events),
             odd_lengths("events", cells, kinds["events"]),
         )
         late["events"] = [line for lines in (unread_log, *odd, *rest) for line in lines]
