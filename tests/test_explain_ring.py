@@ -119,11 +119,11 @@ def test_the_parts_add_up_where_the_body_of_the_ranker_has_a_say(workspace, plac
     """The ring teaches it nothing, so that content, user and moment add nothing there; it gets weights by lot."""
     recommender = Recommender.load(Bundle.load(workspace.served_folder()), None, None)
     draw, ranker = np.random.default_rng(4), recommender.parts[2]
-    ranker._graph, ranker._rank = (ranker._saved.by_tensorflow(name) for name in ("goods", "serve"))  # not constants
+    ranker._read, ranker._rank = (ranker._saved.by_tensorflow(name) for name in ("goods", "serve"))  # not constants
     for variable in ranker._saved._model.signatures["explain"].variables:
         if "embeddings" in variable.name or ("body" in variable.name and variable.shape[-1] == 1):
             variable.assign(draw.normal(0, 3.0 if "items" in variable.name else 0.3, variable.shape))
-    ranker.goods = ranker.goods_of(ranker._items)
+    ranker._goods = ranker._goods_of(ranker._items)
     changed = {model.path: model._saved.by_tensorflow("explain") for model in recommender.parts[1:]}
     explainer = Explainer(recommender, lambda model, signature, inputs: changed[model](inputs))
     found, slate = explainer.explain(by(places)), recommender.recommend([by(places)])[0]

@@ -67,7 +67,7 @@ def test_reading_a_graph_tells_nobody_and_leaves_nothing_in_the_home_folder(tmp_
     model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=[helper.make_opsetid("", 19)])
     model.ir_version = 9
     (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
-    program = f"from souk.serving.signatures import Graph; Graph({str(tmp_path / 'g.onnx')!r})"
+    program = f"from souk.graphs import Graph; Graph({str(tmp_path / 'g.onnx')!r})"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
+from souk.graphs import Graph
 from souk.models.export import write
-from souk.serving.signatures import Graph
 from tests.onnx_graphs import FLOAT, WHOLE, graph, kinds_of, same
 
 SQUARE = np.array([[1, -2, 3], [0, 5, 4], [7, 7, -1]], np.float32)

@@ -10,8 +10,8 @@ import tensorflow as tf
 from onnx import TensorProto
 from tensorflow_transform import mappers
 
+from souk.graphs import Graph
 from souk.models.export import write
-from souk.serving.signatures import Graph
 from tests.onnx_graphs import graph, kinds_of, same
 
 ROWS = [1, 2, 5]

@@ -92,6 +92,8 @@ def test_every_step_ran_and_the_release_is_whole(trained):
     assert shown(trained.output) == dict.fromkeys(ALL, "ran")
     assert verify(trained.release)["name"] == trained.release.name
     assert trained.release.name in trained.output
+    graphs = {path.relative_to(trained.release).as_posix() for path in trained.release.glob("*/*.onnx")}
+    assert graphs == {"query_tower/serve.onnx", "item_tower/serve.onnx", "ranker/serve.onnx", "ranker/goods.onnx"}
 
 
 def test_the_release_knows_the_values_that_it_learned_of(trained):

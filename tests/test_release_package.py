@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from unittest.mock import Mock, call
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,15 +20,10 @@ from souk.release.commands import show_text
 from souk.release.golden import NAME, read_golden, replay_golden
 from souk.release.manifest import verify
 from souk.release.naming import content_digests, read_weights
-from souk.serving.beside import Beside
-from souk.serving.budget import Guards
-from souk.serving.inputs import item_inputs
 from souk.serving.recommender import Recommender
-from souk.serving.served import Reader, golden_answers
-from souk.serving.signatures import Ranker
+from souk.serving.served import golden_answers
 from souk.steps.deploy import deploy
 from souk.steps.package_release import package_release
-from souk.store.feast_store import Access
 from souk.workspace import Workspace
 from tests import serving_fixtures as fixtures
 from tests.evaluation_shop import Shop
@@ -106,33 +100,6 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     present = {path.name for path in folder.iterdir()}
     assert {GRAPH_FILE, NAME, "twin", "evaluation", "schema", "drift_reference.parquet", "weights.npz"} <= present
     assert not [path for path in folder.parent.iterdir() if "partial" in path.name]
-
-
-def test_what_tensorflow_alone_makes_of_the_items_is_in_it(release, shop, tmp_path):
-    """As where items have texts, which are no graph's. Who serves reads it, and asks for rows that come."""
-    tables, features, towers, ranker, *rest = shop
-    shutil.copytree(ranker, tmp_path / "ranker")
-    (tmp_path / "ranker" / "ranker" / "goods.onnx").unlink()
-    given = tables, features, towers, str(tmp_path / "ranker"), *rest, str(tmp_path / "release")
-    assert package_release(config("package_release"), *given)[0] == release[1]
-    assert not Bundle.load(release[0]).goods.exists(), "a graph is as fast"
-    bundle, run = Bundle.load(tmp_path / "release"), Mock(side_effect=OSError("TensorFlow"))
-    assert replay_golden(bundle.folder, answers(bundle.folder)) == 20
-    ranker = Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec), run)
-    made = np.load(bundle.goods)
-    assert len(made) == len(bundle.items) and np.array_equal(ranker.load(bundle.goods).goods, made)
-    with pytest.raises(OSError, match="TensorFlow"):
-        ranker.load()
-    beside = Mock(spec=Beside)
-    reader = Reader(
-        Workspace(tmp_path / "souk"), "exact", "", Access(), 60_000, Guards(), lambda: 0, print, beside=beside
-    )
-    reader.ready(bundle.folder).close()
-    assert call(bundle.ranker, "goods") in beside.prepare.call_args_list, "read before it is asked for rows"
-    beside.assert_not_called()
-    np.save(tmp_path / "goods.npy", made[1:])
-    with pytest.raises(SoukError, match=f"a row for each of {len(made)} items .* Received: {len(made) - 1}"):
-        ranker.load(tmp_path / "goods.npy")
 
 
 def test_the_same_inputs_give_the_same_name_and_golden_requests(release, shop, tmp_path, capsys):

@@ -223,14 +223,14 @@ def test_an_availability_copies_no_array_but_its_own_and_a_price_its_own(shop, r
     gone = live.current
     assert gone.catalogue.available.sum() == known.catalogue.available.sum() - 1
     assert gone.items.vectors is known.items.vectors and gone.items.values is known.items.values
-    assert gone.ranker.goods is known.ranker.goods and gone.sources._born is known.sources._born
+    assert gone.ranker._goods is known.ranker._goods and gone.sources._born is known.sources._born
     assert gone.catalogue.filters is known.catalogue.filters and gone.catalogue.positions is known.catalogue.positions
     live.upsert([{"item_id": "g1-05", "available": True, "price": 77.0}])
     dear = live.current
     assert dear.items.vectors is known.items.vectors  # of known items: this tower does not look at the price
     assert dear.catalogue.filters is not known.catalogue.filters
     place = known.catalogue.positions["g1-05"]
-    assert (dear.ranker.goods[place, 0], known.ranker.goods[place, 0]) == (
+    assert (dear.ranker._goods[place, 0], known.ranker._goods[place, 0]) == (
         77.0,
         live._table["item_price"][place].as_py(),
     )

@@ -215,7 +215,7 @@ def write(model: tf.Module, path: str | Path, **signatures: tuple[Callable[..., 
     """Saves a model; each signature is a function of named inputs, and their types.
 
     Those that answer requests are saved once more as ONNX graphs, `<signature>.onnx` in the same folder, where they can
-    be: texts are hashed, and ONNX has no such hash. What has no graph is served by TensorFlow, in more time.
+    be. What has no graph is served by TensorFlow, in more time.
     """
     from souk.models.onnx_graph import Untranslated, write_onnx  # half a second, which is not needed to train
 

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import tensorflow as tf
 from onnx import TensorProto
 from tf2onnx import convert, tf_loader, utils
 from tf2onnx.handler import tf_op
 
+from souk.graphs import HASHED, Graph
+from souk.models.onnx_nodes import Nodes, become, told
 from souk.models.onnx_passes import simplified
 
 OPSET = 19  # the first whose Equal compares strings; tf2onnx knows 18, and no operation used here differs
 TRANSLATED = 18
+HASH = "Hash"
 RELATIVE, ABSOLUTE = 1e-3, 1e-5  # sums are rounded in another order
 
 
@@ -52,15 +54,13 @@ def write_onnx(
     """
     try:
         written = _translated(str(saved_model), signature)
-        session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
-        names = [each.name for each in session.get_outputs()]
-        read = [each.name for each in session.get_inputs()]
-        answers = [session.run(names, {name: sample[name] for name in read}) for sample in samples]
+        graph = Graph(written)
+        answers = [graph(sample) for sample in samples]
     except Exception as error:  # both libraries raise what they like
         raise Untranslated(f"{type(error).__name__}: {str(error)[:400]}") from error
     for sample, found in zip(samples, answers, strict=True):
         wanted = function(**{name: tf.constant(values) for name, values in sample.items()})
-        for name, values in zip(names, found, strict=True):
+        for name, values in found.items():
             if not _same(values, np.asarray(wanted[name])):
                 raise Untranslated(f"another {name} than the model's")
     Path(out).write_bytes(written)
@@ -96,8 +96,28 @@ def _translated(saved_model: str, signature: str) -> bytes:
     )
     (plain,) = (entry for entry in model.opset_import if not entry.domain)
     plain.version = OPSET
+    _hashed_ahead(model)
     simplified(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _hashed_ahead(model: Any) -> None:
+    """Makes an input of each hash, for who runs the graph to compute; of what is no input itself it is left."""
+    own, given = Nodes(model.graph), {each.name: each for each in model.graph.input}
+    for node in own.nodes:
+        if node.op_type != HASH:
+            continue
+        name = node.input[0]
+        while (same := own.back(name, "Identity")) is not None:
+            name = same.input[0]
+        if name not in given:
+            continue
+        ahead = f"{name}{HASHED}{told(node, 'num_buckets', 0)}"
+        if ahead not in given:
+            given[ahead] = model.graph.input.add()
+            given[ahead].CopyFrom(given[name])
+            given[ahead].name, given[ahead].type.tensor_type.elem_type = ahead, TensorProto.INT64
+        become(node, "Identity", ahead)
 
 
 @cache
@@ -117,6 +137,16 @@ def _register() -> None:
             above = ctx.make_node("Less", [side.output[0] for side in sides])
             rest = ctx.make_node("Cast", [ctx.make_node("Not", above.output).output[0]], attr={"to": out.dtype})
             out.replace("ReduceSum", [rest.output[0], along], keepdims=0)
+
+    @tf_op("StringToHashBucketFast")
+    class Hash:
+        """ONNX has none; see `_hashed_ahead`."""
+
+        @classmethod
+        def version_7(cls, ctx: Any, node: Any, **_: Any) -> None:
+            """`[...]` → `[...]`."""
+            texts, buckets, out = list(node.input), node.get_attr_int("num_buckets"), _Out(ctx, node)
+            out.replace(HASH, texts, num_buckets=buckets)
 
     @tf_op("Log1p")
     class Log1p:

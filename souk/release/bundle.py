@@ -173,11 +173,6 @@ class Bundle:
         return self.folder / "graph.faiss"
 
     @property
-    def goods(self) -> Path:
-        """What the ranker makes of the items, where TensorFlow alone can: a release whose items have texts has it."""
-        return self.folder / "goods.npy"
-
-    @property
     def query_tower(self) -> Path:
         """SavedModel: raw features to a query's vector."""
         return self.folder / "query_tower"

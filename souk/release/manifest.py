@@ -11,7 +11,7 @@ from typing import Any
 from souk.errors import SoukError
 
 NAME = "release.json"
-FORMAT = 10
+FORMAT = 11
 READ = range(3, FORMAT + 1)  # the items of 3 count what was before its boundary alone; of 3 and 4 pairs have form 1
 AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
 

@@ -1,8 +1,8 @@
 """What TensorFlow runs for a server: in this process, or in one beside it.
 
-Answers come from graphs (souk.serving.signatures). TensorFlow has what these cannot: gradients of explanations, and
-words of items' texts. It takes seconds and half a gigabyte, and while it reads a model it holds Python's lock for
-tenths of a second, in which a server would answer nobody.
+Answers come from graphs (souk.graphs). TensorFlow has what these cannot: gradients of explanations. It takes seconds
+and half a gigabyte, and while it reads a model it holds Python's lock for tenths of a second, in which a server would
+answer nobody.
 """
 
 from __future__ import annotations

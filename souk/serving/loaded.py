@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -17,7 +16,6 @@ from souk.index.interface import Index
 from souk.items import ItemTable
 from souk.release.bundle import Bundle
 from souk.rerank import Reranker, kept_rules
-from souk.serving.beside import Run, here
 from souk.serving.budget import Guards
 from souk.serving.catalogue import Catalogue
 from souk.serving.dependency import Dependency
@@ -77,9 +75,7 @@ class Loaded:
         self.slates = SlateMaker(catalogue, items.segments, settings.release)
 
     @classmethod
-    def load(
-        cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None, run: Run = here
-    ) -> Self:
+    def load(cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None) -> Self:
         """Reads the models of a bundle.
 
         Args:
@@ -87,7 +83,6 @@ class Loaded:
             index: over its vectors; None to search in process.
             store: user states of its spec; None where requests bring their own.
             guards: what stands before each part that may hang or fail; None for new ones.
-            run: what makes something of items' features where that is no graph.
         """
         guards, (rules, power) = guards or Guards(), kept_rules(bundle.settings.rerank)
         columns = bundle.items.to_pydict()
@@ -102,7 +97,7 @@ class Loaded:
             catalogue=catalogue,
             items=items,
             query_tower=QueryTower(bundle.query_tower).load(),
-            ranker=Ranker(bundle.ranker, item_inputs(columns, bundle.spec), run).load(bundle.goods),
+            ranker=Ranker(bundle.ranker, item_inputs(columns, bundle.spec)).load(),
             reranker=Reranker.of(rules, items, bundle.items, bundle.spec, power),
             retrieval=Retrieval(index, ExactIndex(items.vectors, catalogue.available), guards.index),
             store=store,
@@ -124,31 +119,24 @@ class Loaded:
         other.sources = self.sources.with_items(other.items, np.zeros(0, np.int64))
         return other
 
-    def with_items(self, rows: pa.Table, vectors: np.ndarray, goods: np.ndarray | None = None) -> Self:
+    def with_items(self, rows: pa.Table, vectors: np.ndarray) -> Self:
         """The same models over a catalogue with other rows; this one stays as it is.
 
         Args:
             rows: of the item feature table, each item once: new content of known items, and new items.
             vectors: `[rows, dim]` float32, by the item tower.
-            goods: `[rows, width]` float32, by the ranker; None to have it asked.
         """
         other, listed = copy.copy(self), rows.to_pylist()
         other.items = self.items.with_items(rows, vectors, self.spec)
         other.catalogue = self.catalogue.with_items(listed, self._lifetimes(other.items))
         where = np.array([other.catalogue.positions[row["item_id"]] for row in listed], np.int64)
         other.sources = self.sources.with_items(other.items, where)
-        other.ranker = self.ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec), goods)
+        other.ranker = self.ranker.with_items(where, item_inputs(rows.to_pydict(), self.spec))
         other._plug(self.plugged.over(other.catalogue, other.items))
         other.reranker = self.reranker.with_items(other.items, rows, where, self.spec)
         other.retrieval = self.retrieval.with_items(other.items.vectors, other.catalogue.available, where)
         other.slates = SlateMaker(other.catalogue, other.items.segments, self.settings.release)
         return other
-
-    def read_of(self, positions: Sequence[int]) -> np.ndarray:
-        """`[P, dim + width]` float32: what the models make of items, as `souk.serving.items.vectors` has it."""
-        where = np.array(positions, np.int64)
-        own = self.items.vectors[where]
-        return np.hstack([own, self.ranker.goods[where]]) if isinstance(self.ranker, Ranker) else own
 
     def _lifetimes(self, items: ItemTable) -> Lifetimes | None:
         """Those of other items: the same ones where no date changed, since they are sorted."""

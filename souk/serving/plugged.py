@@ -118,9 +118,7 @@ class OwnRanker:
         finally:  # it knows where it was raised, and would hold what holds it
             del failure
 
-    def with_items(
-        self, where: np.ndarray, rows: Mapping[str, np.ndarray], goods: np.ndarray | None = None
-    ) -> OwnRanker:
+    def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> OwnRanker:
         """Itself: it is given the items with each call (`Plugged.over`)."""
         return self
 

@@ -12,7 +12,6 @@ from typing import Self
 
 from souk.index.interface import Index
 from souk.release.bundle import Bundle
-from souk.serving.beside import Run, here
 from souk.serving.budget import Budget, Guards
 from souk.serving.finding import candidates
 from souk.serving.inputs import pair_query, raw_features
@@ -33,11 +32,9 @@ class Recommender(Loaded):
     """Recommends items to users."""
 
     @classmethod
-    def load(
-        cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None, run: Run = here
-    ) -> Self:
+    def load(cls, bundle: Bundle, index: Index | None, store: Store | None, guards: Guards | None = None) -> Self:
         """As `Loaded.load`; calls each model once, so that the first request is as fast as the others."""
-        recommender = super().load(bundle, index, store, guards, run)
+        recommender = super().load(bundle, index, store, guards)
         warm = copy.copy(recommender)
         # Without ends: where all items have ended, no model would be called.
         warm.catalogue = replace(recommender.catalogue, lifetimes=None)

@@ -197,7 +197,7 @@ class Reader:
         need(self.workspace, folder, read_manifest(folder)["name"])
         verify(folder)
         bundle = Bundle.load(folder)
-        in_process = Recommender.load(bundle, None, None, self.guards.of_a_release(), self.beside or here)
+        in_process = Recommender.load(bundle, None, None, self.guards.of_a_release())
         replay_golden(folder, golden_answers(in_process))
         index = open_index(self.workspace, bundle, self.milvus_uri, self.report, self.index)
         models = [bundle.item_tower, bundle.query_tower, bundle.ranker]
@@ -213,8 +213,6 @@ class Reader:
             self.beside.hold(models)
             for model, signature in zip(models, ("serve", "explain", "explain"), strict=True):
                 self.beside.prepare(model, signature)
-            if bundle.goods.is_file():
-                self.beside.prepare(bundle.ranker, "goods")
 
         try:
             store = open_store(self.workspace, bundle, self.access)

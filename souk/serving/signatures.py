@@ -9,41 +9,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 
 from souk.errors import SoukError
+from souk.graphs import Graph
 from souk.serving.beside import Run, here
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 ITEMS = 1024  # at a time: how near new ones are to thousands of known ones is held at once
 
 
-class Graph:
-    """A signature as an ONNX graph, which runs in the calling thread (souk.models.onnx_graph).
-
-    Args:
-        file: the graph.
-    """
-
-    def __init__(self, file: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # small ones: threads would wait for each other
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        self._inputs = [each.name for each in self._session.get_inputs()]
-        self._outputs = sorted(each.name for each in self._session.get_outputs())
-
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs, in the order of their names, for arrays of which those it does not look at are passed over."""
-        found = self._session.run(self._outputs, {name: inputs[name] for name in self._inputs})
-        return dict(zip(self._outputs, found, strict=True))
-
-
 class SavedModel:
     """A model of a bundle in its folder, with signatures.
 
-    Those that answer requests are ONNX graphs where they can be. What these cannot say is TensorFlow's to run:
-    gradients of explanations, and words of texts, which are hashed.
+    Those that answer requests are ONNX graphs where they can be. What these cannot say is TensorFlow's to run, as the
+    gradients of explanations.
 
     Args:
         path: the folder.
@@ -169,68 +148,50 @@ class Ranker(_Model):
     Args:
         path: the SavedModel.
         items: raw item features of the catalogue, `[items]` or `[items, length]` by name.
-        run: what makes something of item features where that is no graph.
     """
 
-    def __init__(self, path: str | Path, items: Mapping[str, np.ndarray], run: Run = here) -> None:
+    def __init__(self, path: str | Path, items: Mapping[str, np.ndarray]) -> None:
         super().__init__(path)
-        self._items, self._run = items, run
+        self._items = items
         self._changed: dict[int, dict[str, Any]] = {}  # by position, the features of items that are not as in `_items`
 
-    def load(self, goods: Path | None = None) -> Ranker:
+    def load(self) -> Ranker:
         """Reads the model.
-
-        Args:
-            goods: a file of what it makes of the catalogue (`keep`), if it is there.
 
         Raises:
             SoukError: it is none, or one of an earlier version.
         """
-        self._graph, self._rank = self._saved.graph("goods"), self._saved.signature("serve")
-        kept = goods if goods and goods.is_file() else None
-        self.goods = np.load(kept, allow_pickle=False) if kept else self.goods_of(self._items)
-        if len(self.goods) != (count := len(next(iter(self._items.values())))):
-            raise SoukError(f"a row for each of {count} items in {goods}", f"{len(self.goods)}", "Do not mix releases.")
+        self._read, self._rank = (self._saved.signature(name) for name in ("goods", "serve"))
+        self._goods = self._goods_of(self._items)
         return self
 
-    def keep(self, goods: Path) -> None:
-        """Writes what it makes of the catalogue where TensorFlow alone can: who serves then does without it."""
-        if not self._graph:
-            np.save(goods, self.goods)
-
-    def goods_of(self, items: Mapping[str, np.ndarray]) -> np.ndarray:
-        """What the model makes of raw item features, `[items, width]` float32.
-
-        Raises:
-            SoukError, OSError: TensorFlow does not answer.
-        """
-        read = self._graph or partial(self._run, self.path, "goods")
+    def _goods_of(self, items: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the model makes of raw item features, `[items, width]`."""
         count = len(next(iter(items.values())))
         parts = [
-            read({name: values[start : start + READ_ROWS] for name, values in items.items()})["goods"]
+            self._read({name: values[start : start + READ_ROWS] for name, values in items.items()})["goods"]
             for start in range(0, count, READ_ROWS)
         ]
         return np.concatenate(parts)
 
-    def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray], goods: np.ndarray | None = None) -> Ranker:
+    def with_items(self, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> Ranker:
         """The same model over a catalogue with other rows.
 
         Args:
             where: `[rows]` int64, their positions; those beyond the catalogue follow one another, without a gap.
             rows: raw item features, `[rows]` or `[rows, length]` by name.
-            goods: what the model makes of these, `[rows, width]`, where that is known.
         """
         other = copy.copy(self)
-        old = len(self.goods)
+        old = len(self._goods)
         other._changed = self._changed | {
             place: {name: values[row] for name, values in rows.items()} for row, place in enumerate(where.tolist())
         }
-        goods, inside = self.goods_of(rows) if goods is None else goods, np.flatnonzero(where < old)
-        if len(inside) == len(where) and np.array_equal(goods, self.goods[where]):
+        goods, inside = self._goods_of(rows), np.flatnonzero(where < old)
+        if len(inside) == len(where) and np.array_equal(goods, self._goods[where]):
             return other  # what it reads of them is what it was
         added = goods[np.argsort(where, kind="stable")][len(inside) :]
-        other.goods = np.concatenate([self.goods, added])
-        other.goods[where[inside]] = goods[inside]
+        other._goods = np.concatenate([self._goods, added])
+        other._goods[where[inside]] = goods[inside]
         return other
 
     def probabilities(
@@ -244,7 +205,7 @@ class Ranker(_Model):
             pair: `[M, P]` float32 features of each candidate and its request.
             request: `[M]` which of the B requests each candidate belongs to.
         """
-        own = {"goods": self.goods[positions], "pair": pair, "request": request}
+        own = {"goods": self._goods[positions], "pair": pair, "request": request}
         return {head: values.reshape(-1) for head, values in self._rank({**query, **own}).items()}
 
     def explain(
@@ -292,7 +253,7 @@ class Ranker(_Model):
         return self._items[name][position] if own is None else own[name]
 
 
-READ_ROWS = 4096  # items of one call
+READ_ROWS = 1024  # items of one call
 
 
 def earlier(expected: str, path: Path) -> SoukError:

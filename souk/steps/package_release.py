@@ -27,10 +27,8 @@ from souk.release.manifest import NAME as MANIFEST
 from souk.release.manifest import write_manifest
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
 from souk.release.reference import reference_requests, write_reference
-from souk.serving.inputs import item_inputs
 from souk.serving.recommender import Recommender
 from souk.serving.served import golden_answers
-from souk.serving.signatures import Ranker
 
 BLOCK = 100  # requests answered at once
 # Of the tables' manifest.
@@ -97,7 +95,6 @@ def package_release(
 def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
     """Golden requests and the drift reference, answered from the bundle's own vectors; how many are golden."""
     report("reading the models")
-    Ranker(bundle.ranker, item_inputs(bundle.items.to_pydict(), bundle.spec)).load().keep(bundle.goods)
     recommender = Recommender.load(bundle, index=None, store=None)
     answer = golden_answers(recommender)
     report("answering the golden requests")

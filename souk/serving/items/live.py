@@ -27,6 +27,7 @@ from souk.serving.items.outcomes import Batch, Followed, Outcome, Replayed, Reti
 from souk.serving.items.replay import Replay, plain, replay
 from souk.serving.items.vectors import Changed, ItemVectors, Missing, Vectors
 from souk.serving.recommender import Recommender
+from souk.serving.signatures import ItemTower
 
 logger = logging.getLogger(__name__)
 REPLAYED = 10_000  # rows at a time
@@ -59,7 +60,7 @@ class LiveItems:
         self.replayed = Replayed()
         self._spec, self._table, self._log, self._clock = bundle.spec, bundle.items, log, clock
         self._files = bundle.items_oldest or bundle.items_as_of, bundle.items_as_of
-        self._tower = ItemVectors.of_bundle(bundle, recommender.ranker, run)
+        self._tower = ItemVectors(ItemTower(bundle.item_tower, run), bundle.spec, bundle.vectors.shape[1])
         said = bundle.schema("items"), bundle.names.get("items", {}), bundle.separators, bundle.bounds.get("items", {})
         self._check = ItemCheck(bundle.spec.columns.items, bundle.spec.columns.widths_of("items"), *said)
         self._rows: dict[str, dict[str, Any]] = {}  # of the item table, of all that came since
@@ -236,7 +237,7 @@ class LiveItems:
         """The rows that can be taken, and the recommender with them."""
         batch = self._checked(rows, times, may_create)
         found = self._vectors_now(batch, vectors)
-        lengths = np.linalg.norm(found[:, : self._tower.dim].astype(np.float64), axis=1)
+        lengths = np.linalg.norm(found.astype(np.float64), axis=1)
         fit = np.abs(lengths - 1) < 0.01  # not so where one is not finite either
         for (item, _), good in zip(list(batch.taken.items()), fit.tolist(), strict=True):
             if not good:
@@ -244,15 +245,15 @@ class LiveItems:
         if not batch.taken:
             return batch, self.current
         table = pa.Table.from_pylist(list(batch.taken.values()), self._table.schema)
-        return batch, self.current.with_items(table, *self._tower.parts(found[fit]))
+        return batch, self.current.with_items(table, found[fit])
 
     def _vectors_now(self, batch: Batch, vectors: Vectors) -> np.ndarray:
-        """As `ItemVectors.of`: of items whose content is what it was as it was, of others what the models say."""
+        """`[rows, dim]`: of items whose content is what it was their vectors, of others what the tower says."""
         positions, rows, content = self.current.catalogue.positions, [*batch.taken.values()], self._tower.content
         before = zip(map(self._row, batch.taken), rows, strict=True)
         same = np.array([old is not None and content(old) == content(row) for old, row in before], bool)
-        found = np.zeros((len(rows), self._tower.dim + self._tower.width), np.float32)
-        found[same] = self.current.read_of([positions[rows[at]["item_id"]] for at in np.flatnonzero(same)])
+        found = np.zeros((len(rows), self._tower.dim), np.float32)
+        found[same] = self.current.parts[0].vectors[[positions[rows[at]["item_id"]] for at in np.flatnonzero(same)]]
         if not same.all():
             found[~same] = vectors([rows[at] for at in np.flatnonzero(~same)])
         return found
