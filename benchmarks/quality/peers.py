@@ -168,6 +168,7 @@ PEERS = (
     Peer(
         "sasrec",
         "sasrec:SasRec",
+        fixed={"covered": 0.95},
         space={
             "length": (50, 100),
             "factors": (64, 128),

@@ -24,6 +24,8 @@ from souk.metrics import Floats
 LAYERS = {"sasrec": SASRecTransformerLayers, "ligr": LiGRLayers}
 LEAST = np.float32(-1e9)  # of an item without a vector
 BATCH = 256  # histories encoded at once
+FULL_SOFTMAX_ITEMS = 10_000  # from more on a sampled one is the faster
+NEGATIVES = 256
 
 
 class SasRec:
@@ -36,11 +38,14 @@ class SasRec:
         histories: of the queries.
         epochs: of the fit.
         length: events of a sequence; a user's earlier ones are not trained on.
+        covered: share of the users whose whole history a sequence need hold: RecTools pads all to the same length, and
+            of many short ones the padding is what takes the time.
         factors: width of the vectors.
         blocks: transformer blocks.
         heads: of the attention.
         dropout: of embeddings and blocks.
-        negatives: uniform ones to each position of the sampled softmax; 0 for the full softmax.
+        negatives: uniform ones to each position of the sampled softmax; 0 for the full softmax, of large catalogues
+            for 256.
         learning_rate: of Adam.
         layers: "sasrec" or "ligr".
         batch: users in a step.
@@ -55,6 +60,7 @@ class SasRec:
         histories: Histories,
         epochs: int = 20,
         length: int = 50,
+        covered: float = 1.0,
         factors: int = 64,
         blocks: int = 2,
         heads: int = 2,
@@ -67,6 +73,8 @@ class SasRec:
     ) -> None:
         _quiet()
         seed_everything(seed, verbose=False)
+        length = min(length, int(np.quantile(np.unique(past.users, return_counts=True)[1], covered)))
+        negatives = negatives or (NEGATIVES if past.size > FULL_SOFTMAX_ITEMS else 0)
         self._histories, self._length, self._size = histories, length, past.size
         self._data = _dataset(past)
         self._model = SASRecModel(
