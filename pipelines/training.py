@@ -76,7 +76,8 @@ def training(
         epochs: overrides the config's epochs of the towers; 0 takes the config's.
         gate_margin: overrides the config's `evaluate.margin`; "" takes the config's.
     """
-    end = named(report_run(run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, workspace=workspace), "report_run", memory="256Mi")
+    run, name = dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER, dsl.PIPELINE_JOB_NAME_PLACEHOLDER
+    end = named(report_run(run=run, name=name, workspace=workspace), "report_run", memory="256Mi")
     end.set_caching_options(False)
 
     with dsl.ExitHandler(end, name="run"):

@@ -10,6 +10,7 @@ from typing import Any
 import grimp
 import pytest
 import yaml
+from kfp import dsl
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -106,6 +107,16 @@ def test_what_must_always_run_is_not_cached(training: dict[str, Any]) -> None:
     ]
     always = {task["taskInfo"]["name"] for task in tasks if not task["cachingOptions"].get("enableCache")}
     assert always == {"evaluate", "deploy", "report_run"}
+
+
+def test_the_end_of_a_run_goes_by_what_is_the_run_s_own(training: dict[str, Any]) -> None:
+    """The name that a server gives a run is the same for each run of a config."""
+    [given] = [
+        task["inputs"]["parameters"]
+        for task in training["root"]["dag"]["tasks"].values()
+        if task["taskInfo"]["name"] == "report_run"
+    ]
+    assert given["run"]["runtimeValue"]["constant"] == dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER
 
 
 def test_parameters_carry_every_step_config(training: dict[str, Any]) -> None:

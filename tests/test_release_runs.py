@@ -9,6 +9,7 @@ import pytest
 from souk.release.manifest import write_manifest
 from souk.release.pointer import point, rollback
 from souk.release.runs import GONE, artifacts_of, newest_states, sweep
+from souk.steps.report_run import report_run
 from souk.workspace import Workspace
 from tests.release_fixtures import SPEC
 
@@ -49,6 +50,18 @@ def left(workspace: Workspace) -> list[int]:
     assert ends == [run.name for run in runs], "how a run ended goes with it"
     assert (workspace.runs / ".kfp_cache").is_dir() and (workspace.runs / "20261126.log").is_file()
     return [int(run.name.partition("-")[2]) for run in runs]
+
+
+def test_runs_of_one_name_leave_an_end_each(tmp_path):
+    """On a server the name is the config's, or whatever --run-name says; the resource's name is the run's own."""
+    for run, state in (("training-x7d2k", "FAILED"), ("training-b4wzq", "SUCCEEDED")):
+        report_run(run, "team/nightly", str(tmp_path), state, "")
+    ends = {path.name: json.loads(path.read_text()) for path in tmp_path.rglob("*.*")}
+    states = {file: (end["run"], end["name"], end["state"]) for file, end in ends.items()}
+    assert states == {
+        "training-x7d2k.json": ("training-x7d2k", "team/nightly", "FAILED"),
+        "training-b4wzq.json": ("training-b4wzq", "team/nightly", "SUCCEEDED"),
+    }
 
 
 def test_the_runs_that_were_used_last_are_kept(workspace):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import kfp.local
 import yaml
-from kfp import components
+from kfp import components, dsl
 from kfp.local import logging_utils, status, task_dispatcher
 from kfp.local.orchestrator import task_executor
 
@@ -47,9 +47,10 @@ def run_pipeline(spec: dict[str, Any], arguments: dict[str, Any], root: Path, lo
         lock: the workspace's lock file, of which every task's process holds a share.
         observer: is told.
     """
-    pipeline = components.load_component_from_text(
-        yaml.dump(spec, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
-    )
+    text = yaml.dump(spec, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+    # kfp.local has nothing to put in for the one, and the other is new with each run.
+    text = text.replace(dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER, dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+    pipeline = components.load_component_from_text(text)
     with tempfile.TemporaryDirectory(prefix="souk-") as scratch, contextlib.ExitStack() as stack:
         kfp.local.init(
             runner=kfp.local.SubprocessRunner(use_venv=False),

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 
-def report_run(run: str, workspace: str, state: str, message: str) -> None:
+def report_run(run: str, name: str, workspace: str, state: str, message: str) -> None:
     """Writes `runs/<run>.json` in the workspace.
 
     Args:
-        run: name of the run.
+        run: what names this run alone.
+        name: what people call it; a server's runs of one config share it, and it may hold any character.
         workspace: path of the workspace.
         state: `SUCCEEDED`, `FAILED` or `CANCELLED`.
         message: of the failure, else "".
@@ -19,5 +20,6 @@ def report_run(run: str, workspace: str, state: str, message: str) -> None:
     folder = Path(workspace) / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     path, part = folder / f"{run}.json", folder / f".{run}.json.part"
-    part.write_text(json.dumps({"run": run, "state": state, "message": message}, indent=1), encoding="utf-8")
+    end = {"run": run, "name": name, "state": state, "message": message}
+    part.write_text(json.dumps(end, indent=1), encoding="utf-8")
     os.replace(part, path)
