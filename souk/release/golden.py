@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError
+from souk.ordered import in_order
 from souk.schema import DAY_MS
 from souk.spec import FeatureSpec, read_spec
 from souk.state import UserState
@@ -55,7 +56,7 @@ def golden_requests(features: str | Path, spec: FeatureSpec, count: int = REQUES
         count: how many.
     """
     random = np.random.default_rng(SEED)
-    table = pq.read_table(Path(features) / "user_state.parquet").sort_by("user_id")
+    table = in_order(pq.read_table(Path(features) / "user_state.parquet"), ["user_id"])
     chosen = np.sort(random.choice(len(table), size=min(count - 1, len(table)), replace=False))
     states = [from_row(row, spec) for row in table.take(chosen).to_pylist()]
     last = max((state.events[-1].timestamp for state in states if state.events), default=0)

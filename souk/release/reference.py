@@ -1,12 +1,11 @@
 """The reference of drift: raw features and scores of requests as they were when the release was made.
 
-The requests are moments of the test window, the last that the release has seen: drawn evenly from its engaging events,
-so busy users and hours weigh as much as they do in traffic, each with the user's state just before it.
+The requests are moments of the test window, the last that the release has seen, in which a slate was asked for: drawn
+evenly, so busy users and hours weigh as much as they do in traffic, each with the user's state just before it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from souk.monitored import REFERENCE, item_scores, monitored_features, score_columns, slate_scores
 from souk.release.golden import Answer, GoldenRequest
+from souk.release.moments import asked_moments
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, features_at, states_before
 from souk.state_rows import profile_of
@@ -41,13 +41,7 @@ def reference_requests(
         count: how many, fewer where the window has fewer.
         skip: how many to leave out before: after `skip=REQUESTS` come moments that the reference does not have.
     """
-    start = json.loads(Path(features, "windows.json").read_text(encoding="utf-8"))["test_start"]
-    context = {f.name: f.source for f in spec.context}
-    rows = pq.read_table(
-        Path(features, "examples.parquet"),
-        columns=["event_id", "user_id", "timestamp", *context],
-        filters=[("timestamp", ">=", start)],
-    ).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
+    rows = asked_moments(tables, features, spec)
     moments = rows.take(np.random.default_rng(SEED).permutation(len(rows))[skip : skip + count]).to_pylist()
     histories = _histories(Path(tables, "events.parquet"), spec, [m["user_id"] for m in moments])
     users = pq.read_table(Path(tables, "users.parquet"))
@@ -57,7 +51,7 @@ def reference_requests(
     requests = []
     for moment in moments:
         user, time = moment["user_id"], moment["timestamp"]
-        given = {source: moment[name] for name, source in context.items() if not _missing(moment[name])}
+        given = {f.source: moment[f.source] for f in spec.context if not _missing(moment[f.source])}
         requests.append(GoldenRequest(user, k, time, states[user, time], given))
     return requests
 
@@ -101,20 +95,19 @@ def _histories(events: Path, spec: FeatureSpec, users: Sequence[str]) -> dict[st
     histories: dict[str, list[Event]] = {user: [] for user in users}
     if not histories:
         return histories
-    context = [feature.source for feature in spec.context]
     present = set(pq.read_schema(events).names)
     rows = pq.read_table(
         events,
-        columns=[name for name in dict.fromkeys([*EVENT_COLUMNS, *context]) if name in present],
+        columns=[name for name in EVENT_COLUMNS if name in present],
         filters=[("user_id", "in", list(histories)), ("event_type", "in", [str(kind) for kind in spec.history_events])],
     )
     for batch in rows.to_batches(max_chunksize=65_536):
         for row in batch.to_pylist():
-            histories[row["user_id"]].append(_event(row, context))
+            histories[row["user_id"]].append(_event(row))
     return {user: sorted(own, key=lambda e: e.order) for user, own in histories.items()}
 
 
-def _event(row: Mapping[str, Any], context: Sequence[str]) -> Event:
+def _event(row: Mapping[str, Any]) -> Event:
     value, dwell = (math.nan if row.get(name) is None else row[name] for name in ("value", "dwell_seconds"))
     return Event(
         row["item_id"],
@@ -123,7 +116,6 @@ def _event(row: Mapping[str, Any], context: Sequence[str]) -> Event:
         value,
         row["event_id"],
         dwell,
-        {name: row.get(name) for name in context},
     )
 
 

@@ -1,0 +1,91 @@
+"""When slates were asked for: by requests that the log has, else by visits, else by engagements."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
+from souk.release import moments
+from souk.release.moments import asked_moments
+from souk.spec import FeatureSpec
+
+HOUR = 3_600_000
+START = 1_000 * HOUR
+SPEC = FeatureSpec(
+    dataset="shop",
+    columns=Columns(events={"device": "categorical", "tags": "list"}),
+    objectives=Objectives(engaged=Objective(events=("click",)), satisfied=Objective(events=("click",))),
+    repeat=Repeat(rule="always"),
+    build=BuildFeatures(history_length=4),
+)
+
+
+def event(user, minutes, kind="click", request=None, device="mobile"):
+    return {
+        "user_id": user, "event_type": kind, "timestamp": START + minutes * 60_000, "request_id": request,
+        "device": device, "tags": ["a", device],
+    }  # fmt: skip
+
+
+def found(folder, events, least, monkeypatch, without=()):
+    """The moments of some events: user, minutes after the window's start, device."""
+    monkeypatch.setattr(moments, "LEAST", least)
+    rows = [{"event_id": f"e{n:03d}", **each} for n, each in enumerate(events)]
+    table = pa.Table.from_pylist(rows).drop_columns(list(without))
+    table = table.cast(pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in table.schema]))
+    pq.write_table(table, folder / "events.parquet", row_group_size=4)
+    clicks = table.filter(pa.array([row["event_type"] == "click" for row in rows]))
+    renamed = {"device": "context_device", "tags": "context_tags"}
+    pq.write_table(
+        clicks.rename_columns([renamed.get(name, name) for name in clicks.column_names]), folder / "examples.parquet"
+    )
+    (folder / "windows.json").write_text(json.dumps({"test_start": START}))
+    taken = asked_moments(folder, folder, SPEC).to_pylist()
+    assert all(row["tags"] == ["a", row["device"]] and "event_id" not in row for row in taken)
+    return [(row["user_id"], (row["timestamp"] - START) / 60_000, row["device"]) for row in taken]
+
+
+SHOWN = [
+    event("ann", 9, "impression", "r1", "web"),
+    event("ann", 5, "impression", "r1"),
+    *(event("bob", 7, "impression", "r1", "web") for _ in range(6)),  # an id that a client numbered by itself
+    event("ann", 6, request="r1"),
+    event("ann", -3, "impression", "r0"),
+    event("ann", 40, "impression", "r2", "web"),
+    event("ann", 50, "impression"),
+]
+
+
+def test_a_logged_request_is_a_moment_whatever_came_of_it(tmp_path, monkeypatch):
+    assert found(tmp_path, SHOWN, 3, monkeypatch) == [("ann", 5, "mobile"), ("bob", 7, "web"), ("ann", 40, "web")]
+
+
+ACTS = [
+    event("ann", -29),
+    event("ann", 1),  # of the visit from before the window
+    event("ann", 32, "cart", device="web"),
+    event("ann", 40, "hide"),  # no act that a history has
+    event("ann", 62),
+    event("ann", 93, device="web"),
+    event("bob", 62, device="web"),
+    event("bob", 70, "impression"),
+    event("bob", 93),
+]
+
+
+@pytest.mark.parametrize("without", [(), ("request_id",)])
+def test_where_no_request_is_logged_each_visit_begins_with_one(tmp_path, monkeypatch, without):
+    visits = [("ann", 32, "web"), ("bob", 62, "web"), ("ann", 93, "web"), ("bob", 93, "mobile")]
+    assert found(tmp_path, ACTS, 4, monkeypatch, without) == visits
+
+
+def test_where_both_are_too_few_the_engagements_are_moments(tmp_path, monkeypatch):
+    clicks = [("ann", 1), ("ann", 62), ("bob", 62), ("ann", 93), ("bob", 93)]
+    assert [each[:2] for each in found(tmp_path, ACTS, 5, monkeypatch)] == clicks
+    assert [each[:2] for each in found(tmp_path, SHOWN, 4, monkeypatch)] == [("ann", 6)]
+
+
+def test_a_window_in_which_nobody_came_has_no_moments(tmp_path, monkeypatch):
+    assert found(tmp_path, [event("ann", -50), event("ann", -90, "impression", "r0")], 1, monkeypatch) == []
