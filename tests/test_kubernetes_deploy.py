@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 
 import pytest
@@ -215,6 +216,7 @@ def test_the_step_gives_a_canary_its_share_and_current_waits(cluster, tmp_path):
         assert workspace.current_release() == names[1]
         assert cluster.serves({names[1]: 100})
         assert set(milvus.list_collections()) == set(collections[:2])
+        os.utime(workspace.releases / ".needed" / names[0], (0, 0))  # an hour after it was deployed
         deploy(step_config(uri), str(workspace.root), *runs[2])
         assert set(milvus.list_collections()) == set(collections[1:]), "what neither names is gone"
 

@@ -1,13 +1,16 @@
 """Another run deploys while this one refits: `deploy` replaces only what the gate let its release replace."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from souk.release.collections import collection_of
 from souk.release.manifest import read_manifest, write_manifest
 from souk.release.pointer import history, kept_back, point, promote, refuse
+from souk.steps.deploy import _fill_store
 from souk.workspace import Workspace
-from tests.test_release_deploy import packaged, run, serves
+from tests.test_release_deploy import built, packaged, run, serves
 
 __all__ = ["packaged"]  # a fixture
 NAMES = ("small-x", "small-a", "small-b")
@@ -74,3 +77,25 @@ def test_deploy_leaves_what_another_run_deployed_meanwhile(packaged, tmp_path, c
     assert serves(workspace, first[0])
     assert run(workspace, *later)["changed"] == 1
     assert serves(workspace, second[0])
+
+
+@pytest.mark.slow
+def test_the_collection_that_a_deploy_of_meanwhile_is_about_to_use_stays(packaged, tmp_path, monkeypatch):
+    """It stands while the user states are published, and nothing names its release yet."""
+    workspace = Workspace(tmp_path / "souk")
+    (tmp_path / "third").mkdir()
+    third = built(tmp_path / "third", 3)
+    run(workspace, *packaged[0])
+    found = []
+
+    def fill(*given):
+        monkeypatch.undo()
+        run(workspace, *third)
+        found.extend(path.stem for path in workspace.milvus.glob("items_*.db"))
+        return _fill_store(*given)
+
+    monkeypatch.setattr("souk.steps.deploy._fill_store", fill)
+    run(workspace, *packaged[1])
+    releases = [Path(release) for release, *_ in (*packaged, third)]
+    assert sorted(found) == sorted(map(collection_of, releases))
+    assert serves(workspace, packaged[1][0])

@@ -25,7 +25,7 @@ from souk.publication import stopped
 from souk.release.bundle import Bundle
 from souk.release.cluster import Cluster, connect
 from souk.release.collections import collections_in_use
-from souk.release.in_use import say_needed, searched
+from souk.release.in_use import needed, say_needed, searched
 from souk.release.inference_service import releases_of
 from souk.release.manifest import verify
 from souk.release.pointer import kept_back, promote
@@ -69,11 +69,13 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     place = Workspace(Path(workspace))
     manifest = verify(release)
     name, before = manifest["name"], place.current_release()
-    say_needed(place, name)  # from before it is there, so that no `souk release prune` deletes it meanwhile
+    say_needed(place, name)  # from before it is there, so that nobody deletes it or its collection meanwhile
     bundle = Bundle.load(_copied(Path(release), place.releases / name))
     report(f"{name}: {len(manifest['files'])} files verified")
     _load_collection(bundle, place, Path(index), settings.load_index.uri)
+    say_needed(place, name)  # each of these may take long, and the word holds for an hour
     states = _fill_store(bundle.spec, place, Path(features) / "user_state.parquet", settings.online_store.uri)
+    say_needed(place, name)
     told = {"changed": 0.0, "files": float(len(manifest["files"])), "states": float(states)}
     judged = _judged(manifest["lineage"])
     why = kept_back(place, name, judged)
@@ -142,8 +144,11 @@ def _load_collection(bundle: Bundle, place: Workspace, index: Path, server: str)
 def _swept(place: Workspace, server: str, cluster: Cluster | None) -> list[str]:
     """Drops the collections that no release needs any more. What that fails at is left for the next deploy."""
     try:
-        used = collections_in_use(place, releases_of(cluster.service()) if cluster else [])
-        used |= searched(place, time.time())
+        now = time.time()
+        others = needed(place, now)  # those that other deploys are about to make current, too
+        if cluster:
+            others |= set(releases_of(cluster.service()))
+        used = collections_in_use(place, others) | searched(place, now)
         dropped = lite.sweep(place.milvus, used)
         if server:
             dropped += sweep(server, used, owner(place.milvus), time.time_ns() // 1_000_000)
