@@ -132,8 +132,9 @@ class Told:
 
 @pytest.mark.slow
 def test_the_epoch_that_the_judge_finds_best_is_kept(market):
-    model, judge = market.towers(), Told(0.2, 0.4, 0.3)
-    fit = TowerFit(model, market.sequences, market.catalogue, CONFIG)
+    config = CONFIG.model_copy(update={"new_item_lean": 0.35})
+    model, judge = market.towers(config), Told(0.2, 0.4, 0.3)
+    fit = TowerFit(model, market.sequences, market.catalogue, config)
     history = fit.fit(market.windows["validation_start"], 5, lambda _: None, judge)
     assert [epoch.get("ndcg@10") for epoch in history] == [None, None, 0.2, 0.4, 0.3]  # the second half
     kept, last = arrays(model), judge.seen[2]

@@ -68,8 +68,9 @@ class BuildFeatures(Section):
 
 class TrainTwoTower(Section):
     """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
-    without; an item without events leans to the known ones of the nearest content, by `new_item_lean`; `refresh_epochs`
-    passes (`auto`: a quarter of the first fit's) take fitted towers through a new window.
+    without; an item without events leans to the known ones of the nearest content, by `new_item_lean` (`auto`: as far
+    as known items can afford, `souk.models.lean`); `refresh_epochs` passes (`auto`: a quarter of the first fit's) take
+    fitted towers through a new window.
 
     A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
     `negatives` uniform draws and the batch's other targets, or with all items where these are few. `logq_strength` is
@@ -86,7 +87,7 @@ class TrainTwoTower(Section):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     user_dropout: float = Field(default=0.5, ge=0, lt=1)
-    new_item_lean: float = Field(default=0.35, ge=0)
+    new_item_lean: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     temperature: float = Field(default=1.0, gt=0)
     epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     refresh_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

@@ -18,6 +18,7 @@ from souk.config import TrainTwoTower
 from souk.errors import SoukError
 from souk.models.checkpoint import Checkpoints
 from souk.models.judge import RetrievalJudge
+from souk.models.lean import choose_lean
 from souk.models.losses import cross_entropy, disagreement, sample_chance, sampled_logits, temperature_of
 from souk.models.optimizer import RowAdamW
 from souk.models.seen import mark_seen
@@ -160,6 +161,8 @@ class TowerFit:
         for name, variable in named_weights(self.model).items() if best else ():
             variable.assign(best[name])
         self.model.item_tower.lean_to(self.catalogue.features, trained.frequency)
+        if judge and self.config.new_item_lean == "auto":
+            choose_lean(self.model, self.catalogue, trained.frequency, judge, self.config.seed, report)
         return history
 
     def refresh(self, end: int, epochs: int | Literal["auto"], report: Callable[[str], None]) -> list[dict[str, float]]:

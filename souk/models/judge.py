@@ -65,13 +65,23 @@ class RetrievalJudge:
             model: the towers.
             others: `[others, dim]` float32, items beside the catalogue's that take places and are no targets.
         """
-        queries, vectors = self._queries(model), item_vectors(model, self._catalogue)
-        vectors = vectors if others is None else np.concatenate([vectors, others])
-        ranks = [self._ranks(moment, vectors @ queries[moment.events[0]]) for moment in self._moments]
+        vectors = item_vectors(model, self._catalogue)
+        return self.figure(self.queries(model), vectors if others is None else np.concatenate([vectors, others]))
+
+    def figure(self, queries: Mapping[str, np.ndarray], vectors: np.ndarray, counts: np.ndarray | None = None) -> float:
+        """The same of vectors.
+
+        Args:
+            queries: of `queries`.
+            vectors: `[items + others, dim]` float32.
+            counts: `[items]` bool, which items are targets; None for all.
+        """
+        ranks = [self._ranks(moment, vectors @ queries[moment.events[0]], counts) for moment in self._moments]
         figures = query_metric(self.name, [own for own in ranks if len(own)])
         return float(np.mean(figures)) if len(figures) else 0.0
 
-    def _queries(self, model: TwoTower) -> Mapping[str, np.ndarray]:
+    def queries(self, model: TwoTower) -> Mapping[str, np.ndarray]:
+        """The vector of each moment, by its first event."""
         if self._vectors is None:
             self._vectors = tf.function(
                 lambda batch: model.query_tower(batch["user"], batch["token"], batch["query"], batch["visible"]),
@@ -86,10 +96,11 @@ class RetrievalJudge:
                 found.update((event, vector) for event, vector in zip(names, vectors, strict=True) if event in wanted)
         return found
 
-    def _ranks(self, moment: Moment, scores: np.ndarray) -> np.ndarray:
+    def _ranks(self, moment: Moment, scores: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
         """The ranks of the moment's targets; scores beyond the catalogue's are of others that may be had."""
         known = scores[: len(self._hidden)]
         known[self._hidden | self._catalogue.absent(moment.time)] = -np.inf
         known[self._excluded(moment)] = -np.inf
-        ranks = target_ranks(scores, np.unique([self._position[item] for item in moment.items]))
+        targets = np.unique([self._position[item] for item in moment.items])
+        ranks = target_ranks(scores, targets if counts is None else targets[counts[targets]])
         return ranks[np.isfinite(ranks)]

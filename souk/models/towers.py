@@ -17,6 +17,7 @@ from souk.models.inputs import UNKNOWN, FeatureEncoder, TransformedFeature
 
 Inputs = Mapping[str, tf.Tensor]
 AMONG = 16_384  # known items to which a new one may lean; the item tower has them again: 8 MB where `dim` is 64
+LEAN = 0.35  # of new items, where nothing is known of what known ones can afford
 BREADTH = 0.02  # by which a neighbour's cosine is less where it counts a third
 
 
@@ -96,14 +97,17 @@ class ItemTower(keras.layers.Layer):
         content = shape.of("item", "item_id")
         self.features = FeatureEncoder(content, config.dim, name="features") if content else None
         self.content = Perceptron(config.dim, config.dropout, name="content")
-        self.dim, self.lean = config.dim, config.new_item_lean
-        self.among = min(items.size, AMONG) if self.lean else 0
+        self.dim, self._given = config.dim, config.new_item_lean
+        self.among = min(items.size, AMONG) if self._given else 0
 
     def build(self, _: object) -> None:
         """Creates what new items lean to; nothing until a fit has ended."""
         if self.among:
             made = partial(self.add_weight, shape=(self.among, self.dim), initializer="zeros", trainable=False)
             self.known_content, self.known_vectors = made(name="known_content"), made(name="known_vectors")
+            first = LEAN if self._given == "auto" else self._given
+            constant = keras.initializers.Constant(first)
+            self.lean = self.add_weight(shape=(), initializer=constant, trainable=False, name="lean")
 
     def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
         """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
@@ -127,7 +131,7 @@ class ItemTower(keras.layers.Layer):
         """`[new, dim]`: unit vectors of content alone, moved towards the mean of their neighbours by `lean`."""
         near = tf.matmul(content, self.known_content.value, transpose_b=True)
         neighbours = tf.matmul(tf.nn.softmax(near / BREADTH), self.known_vectors.value)
-        return tf.math.l2_normalize(content + self.lean * tf.math.l2_normalize(neighbours, axis=-1), axis=-1)
+        return tf.math.l2_normalize(content + self.lean.value * tf.math.l2_normalize(neighbours, axis=-1), axis=-1)
 
     def lean_to(self, features: Inputs, taken: np.ndarray) -> None:
         """Says to what new items lean: to the AMONG most taken ones. Rows of zeros fill up, which lead nowhere.
@@ -139,11 +143,16 @@ class ItemTower(keras.layers.Layer):
         if not self.among:
             return
         rows = np.argsort(-taken, kind="stable")[: min(self.among, np.count_nonzero(taken))]
-        own = {name: tf.gather(values, rows) for name, values in features.items()}
-        unknown = own | {"item_id": tf.fill([len(rows)], tf.constant(UNKNOWN, tf.int64))}
+        own, unknown = {name: tf.gather(values, rows) for name, values in features.items()}, as_new(features, rows)
         fill = [[0, self.among - len(rows)], [0, 0]]
         self.known_content.assign(tf.pad(self._own(unknown), fill))
         self.known_vectors.assign(tf.pad(self._own(own), fill))
+
+
+def as_new(features: Inputs, rows: np.ndarray) -> dict[str, tf.Tensor]:
+    """The features of some items without their ids."""
+    own = {name: tf.gather(values, rows) for name, values in features.items()}
+    return own | {"item_id": tf.fill([len(rows)], tf.constant(UNKNOWN, tf.int64))}
 
 
 class QueryTower(keras.layers.Layer):
