@@ -4,10 +4,25 @@ import."""
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REGISTRY = "registry.db"
+SPECS, ADDRESS = "specs", ".uri"
 LOCK, BEGUN = "publish.lock", "publication.begun"
+
+
+@contextmanager
+def publishing(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Nobody else publishes into a folder meanwhile, or deletes what was published.
+
+    Raises:
+        BlockingIOError: somebody does, and nobody is to `wait`.
+    """
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def stopped(folder: Path) -> str:

@@ -15,7 +15,7 @@ from souk.cli.extras import NEEDS
 from tests.test_packaging import ROOT, setup_cfg
 
 OPTIONAL = ("telemetry", "kafka")  # imported by who asks for it, with an error that names the extra
-ASKED = {"release": ("deploy",)}  # likewise: `prune --config` may name a cluster
+ASKED = {"release": ("deploy",)}  # likewise: `prune` may have a cluster to ask, or states to delete
 
 
 @cache

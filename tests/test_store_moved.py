@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from souk.store.definitions import SETTINGS, SPECS, published_uri
+from souk.publication import SPECS
+from souk.store.definitions import SETTINGS, published_uri
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish

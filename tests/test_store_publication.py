@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from souk.errors import SoukError
+from souk.publication import SPECS
 from souk.store import publish as publishing
-from souk.store.definitions import SPECS, published_specs, published_views, user_state_view, view_name
+from souk.store.definitions import published_specs, published_views, user_state_view, view_name
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
 from souk.store.publish import publish

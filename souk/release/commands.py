@@ -14,7 +14,6 @@ from souk.release.bundle import Bundle
 from souk.release.manifest import read_manifest, verify
 from souk.release.naming import weight_changes
 from souk.release.pointer import history, release_folder, release_names
-from souk.release.prune import prune
 from souk.workspace import Workspace
 
 QUESTIONS = ("test_start", "users", "max_users", "max_queries_per_user")  # what metrics.json says of who is asked what
@@ -68,22 +67,24 @@ def verify_text(workspace: Workspace, name: str) -> str:
     return f"{manifest['name']}: {len(manifest['files'])} files as they were packaged."
 
 
-def prune_text(workspace: Workspace, keep: int, config: str | None, dry: bool) -> str:
-    """Deletes old releases, and says which: one line each, with its size.
+def served_in_cluster(config: str | None) -> list[str]:
+    """The releases that the cluster of a dataset config's `rollout` serves; none without a config or a cluster."""
+    if not config or (rollout := load_config(config).rollout).target == "workspace":
+        return []
+    from souk.release.cluster import connect  # the Kubernetes client is slow to import
+    from souk.release.inference_service import releases_of
+
+    return releases_of(connect(rollout).service())
+
+
+def prune_text(workspace: Workspace, gone: Mapping[str, int], dry: bool) -> str:
+    """Which old releases were deleted: one line each, with its size.
 
     Args:
         workspace: of the releases.
-        keep: how many of the newest stay, besides what is in use.
-        config: a dataset config whose `rollout` may name a cluster; None where there is none.
-        dry: only says so.
+        gone: by name, from `prune`.
+        dry: they were not.
     """
-    served: list[str] = []
-    if config and (rollout := load_config(config).rollout).target != "workspace":
-        from souk.release.cluster import connect  # the Kubernetes client is slow to import
-        from souk.release.inference_service import releases_of
-
-        served = releases_of(connect(rollout).service())
-    gone = prune(workspace, keep, served, dry)
     lines = [f"{'would delete' if dry else 'deleted'} {name}  {size / 1e6:.1f} MB" for name, size in gone.items()]
     return "\n".join(lines) or f"Nothing to delete: {len(release_names(workspace))} releases, all among those to keep."
 

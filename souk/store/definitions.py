@@ -16,14 +16,13 @@ import yaml
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Array, FeastType, Float64, Int64, String
 
-from souk.publication import REGISTRY, stopped
+from souk.publication import ADDRESS, REGISTRY, SPECS, stopped
 from souk.spec import FeatureSpec, read_spec
 from souk.state_rows import state_columns
 from souk.store.address import address, online_store, with_password
 
 PROJECT = "souk"
 ONLINE = "online.db"
-SPECS, ADDRESS = "specs", ".uri"
 SETTINGS = "feature_store.yaml"
 VIEW = "user_state_{}"
 NOT_STATED = (OSError, yaml.YAMLError, TypeError, KeyError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -22,15 +21,13 @@ from feast import FeatureStore, FeatureView
 
 from souk.errors import SoukError
 from souk.progress import seldom
-from souk.publication import BEGUN, LOCK, REGISTRY
+from souk.publication import ADDRESS, BEGUN, REGISTRY, SPECS, publishing
 from souk.spec import FeatureSpec
 from souk.state_rows import state_columns
 from souk.store.definitions import (
-    ADDRESS,
     EVENT_TIME,
     ONLINE,
     SETTINGS,
-    SPECS,
     WRITTEN_TIME,
     offline_file,
     published_uri,
@@ -88,12 +85,12 @@ def publish(
     """
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with publishing(folder):
         count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
         _write_text(folder / SPECS / f"{spec.of_states.hash}.json", spec.of_states.to_json())
         if not uri:
             _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
-        with _staged(folder / REGISTRY) as registry:
+        with staged(folder / REGISTRY) as registry:
             store = FeatureStore(config=repo_config(folder, uri, registry=registry))
             end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
             name = view_name(spec)
@@ -214,7 +211,7 @@ def _database(path: Path, statement: str) -> None:
 
 
 @contextmanager
-def _staged(registry: Path) -> Iterator[Path]:
+def staged(registry: Path) -> Iterator[Path]:
     """A copy of the registry, which takes the registry's place at the end: Feast writes it in place, not at once."""
     partial = registry.with_name("registry.partial.db")
     partial.unlink(missing_ok=True)
@@ -222,10 +219,3 @@ def _staged(registry: Path) -> Iterator[Path]:
         shutil.copyfile(registry, partial)
     yield partial
     os.replace(partial, registry)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
