@@ -18,6 +18,7 @@ from souk.values import cell_text
 
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
+SHOWN = 80  # characters of what is wrong that an error quotes, at most
 WIDEST = 1e30  # of the end of a range
 Names = Mapping[str, Sequence[str]]  # of a table: columns that the config maps, with the files' names of these
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
@@ -27,8 +28,8 @@ TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field 
 
 def shown(value: Any) -> str:
     """A received value, short enough for an error."""
-    text = repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)  # of a large one its beginning
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    text = repr(value[:SHOWN]) if isinstance(value, str) else reprlib.repr(value)  # of a large one its beginning
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def known_keys(
@@ -46,9 +47,8 @@ def known_keys(
                 remedy = f'It belongs into {into}: "{into}": {{"{name}": ...}}.'
                 raise SoukError(f"{path}: a field to be one of {', '.join(sorted(known))}", repr(name), remedy)
             own = own_name(name, names)
-            raise unknown(
-                f"{path}: a field", str(name)[:ID_LENGTH], known, instead_of(name, own) if own in known else ""
-            )
+            remedy = instead_of(name, own) if own in known else ""
+            raise unknown(f"{path}: a field", str(name)[:SHOWN], known, remedy)
 
 
 def own_name(name: str, names: Names) -> str:
@@ -58,7 +58,7 @@ def own_name(name: str, names: Names) -> str:
 
 def instead_of(name: str, own: str) -> str:
     """The remedy where the files' name of a column is sent."""
-    return f"Send {own} for {name[:ID_LENGTH]}: the config maps it."
+    return f"Send {own} for {name[:SHOWN]}: the config maps it."
 
 
 def identifier(path: str, value: Any) -> str:
@@ -153,8 +153,8 @@ def event_type(path: str, value: Any, history: Sequence[str], types: Mapping[str
         near = difflib.get_close_matches(text, history, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"This release's histories are made of {', '.join(history)}."
         if meant := _mapped(text, types) or ("" if near else types.get("*")):  # which fits typing errors, too
-            remedy = f"Send {meant}: the config maps {text} to it."
-        raise SoukError(f"{path} to be one of {', '.join(sorted(EVENT_TYPES))}", repr(text), remedy)
+            remedy = f"Send {meant}: the config maps {text[:SHOWN]} to it."
+        raise SoukError(f"{path} to be one of {', '.join(sorted(EVENT_TYPES))}", repr(text[:SHOWN]), remedy)
     return str(value)
 
 
