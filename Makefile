@@ -36,6 +36,8 @@ unexport PYTHONPATH
 help:
 	@echo "Souk, a marketplace recommender. Targets:"
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "For those who change Souk:"
+	@grep -E '^[a-z-]+:.*#\+ ' $(MAKEFILE_LIST) | awk -F ':.*#[+] ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 run: .venv/.installed $(DATA_$(DATASET)) ## Train on DATASET (movielens_100k) through the whole pipeline, then show it served.
 	souk run --config configs/$(DATASET).yaml --workspace $(WORKSPACE)
@@ -55,13 +57,13 @@ test: .venv/.installed ## Run every test, as CI does.
 		exit $$status
 
 # Every test, and which lines of the code ran. Apart from `test`, since tracing takes half as much time again, most of it
-# in TensorFlow and Beam. No help line: it is for those who change Souk.
-coverage: .venv/.installed
+# in TensorFlow and Beam.
+coverage: .venv/.installed #+ Run every test, and tell which lines of the code ran.
 	@rm -f .coverage
 	@$(MAKE) --no-print-directory test COVERAGE="--cov --cov-append --cov-report=term" DRIFT_COVERAGE="--cov --cov-report="
 
 # The detector's tests run in its own environment; without a Python that can have it they are left out, and it says so.
-drift-test: | $(UV)
+drift-test: | $(UV) #+ Run the drift detector's tests, in its own environment.
 	@if sh requirements/drift_python.sh $(DRIFT_PYTHON) >/dev/null; then \
 		$(MAKE) --no-print-directory .venv-drift/.installed && \
 		.venv-drift/bin/python -m pytest tests/drift $(DRIFT_COVERAGE); fi
@@ -77,8 +79,8 @@ check: .venv/.installed ## Check format, lint, types, import contracts, security
 	python -m pipelines.compile --check
 	$(PYTEST) -m "not slow"
 
-# Ten thousand bad requests against a real server; 400 are in `make test`. No help line: it takes minutes.
-fuzz: .venv/.installed
+# 400 of them are in `make test`.
+fuzz: .venv/.installed #+ Send ten thousand bad requests to a real server; takes minutes.
 	SOUK_FUZZ=10000 pytest tests/test_serving_fuzz.py --capture no --timeout 3600
 
 format: .venv/.installed ## Format the code and mend what ruff can mend.
@@ -88,26 +90,24 @@ format: .venv/.installed ## Format the code and mend what ruff can mend.
 bench: .venv/.installed ## Measure steps and server; write benchmarks/results/*.json.
 	python -m benchmarks
 
-# Souk beside what a good engineer would try instead, on PEERS_DATASET (benchmarks/quality/README.md). No help line: it
-# takes hours and 7 GB.
+# Souk beside what a good engineer would try instead (benchmarks/quality/README.md).
 PEERS_DATASET ?= movielens_100k
 PEERS_OUTPUT ?= .souk/quality/$(PEERS_DATASET)
-bench-quality: .venv/.installed .venv-quality/.installed
+bench-quality: .venv/.installed .venv-quality/.installed #+ Measure Souk and its peers on PEERS_DATASET; takes hours and 7 GB.
 	python -m benchmarks.quality prepare $(PEERS_DATASET) $(if $(DATA),--data $(DATA)) --output $(PEERS_OUTPUT)
 	python -m benchmarks.quality souk --output $(PEERS_OUTPUT)
 	.venv-quality/bin/python -m benchmarks.quality peers --output $(PEERS_OUTPUT) $(if $(TRIALS),--trials $(TRIALS)) \
 		$(if $(MINUTES),--minutes $(MINUTES))
 	python -m benchmarks.quality table $(PEERS_DATASET) --output $(PEERS_OUTPUT)
 
-# The peers that need packages which Souk does not have.
-bench-quality-test: .venv-quality/.installed
+bench-quality-test: .venv-quality/.installed #+ Test the peers that need packages which Souk does not have.
 	.venv-quality/bin/python -m pytest tests/quality
 
 compile: .venv/.installed ## Compile the pipelines into pipelines/compiled/*.yaml (golden; commit them).
 	python -m pipelines.compile
 
-# The container images, with podman or docker; IMAGES="train serve" builds those only (docs/images.md).
-images:
+# IMAGES="train serve" builds those only (docs/images.md).
+images: #+ Build the container images, with podman or docker.
 	@python3 -m components.images $(if $(REGISTRY),--registry $(REGISTRY)) --build $(IMAGES)
 
 manifests: ## Render the kustomize manifests from the Helm chart (needs helm: make tools).

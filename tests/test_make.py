@@ -22,12 +22,15 @@ def script(folder: Path, name: str, body: str) -> Path:
     return path
 
 
-def test_help_is_a_dozen_targets_with_a_sentence_each() -> None:
+def test_help_is_a_dozen_targets_with_a_sentence_each_and_then_those_for_who_changes_souk() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    lines = re.findall(r"^  make ([a-z-]+) +(.+)$", shown, flags=re.MULTILINE)
+    first, heading, rest = shown.partition("For those who change Souk:\n")
+    lines, more = (re.findall(r"^  make ([a-z-]+) +(.+)$", part, flags=re.MULTILINE) for part in (first, rest))
     assert {"run", "serve", "test", "check", "bench", "drift-demo"} <= {target for target, _ in lines}
-    assert len(lines) <= 12
-    assert all(sentence.endswith(".") for _, sentence in lines)
+    assert len(lines) <= 12 and heading
+    assert all(sentence.endswith(".") for _, sentence in lines + more)
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert phony and sorted(["help", *(target for target, _ in lines + more)]) == sorted(phony[1].split())
 
 
 def test_a_named_python_is_taken() -> None:
