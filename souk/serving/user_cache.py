@@ -17,7 +17,7 @@ from cachetools import TTLCache
 from souk.serving.users import Store
 from souk.state import Event, UserState
 
-BYTES = 256 << 20  # of one release, by `size_of`: some 5,000 users of 100 events
+BYTES = 256 << 20  # of one release, by `size_of`: some 6,500 users of 100 events
 FORGOTTEN_USERS = 200_000
 FORGOTTEN_SECONDS = 600.0  # longer than any read takes
 SAMPLED = 4  # entries of each part of a state that its size is told by
