@@ -207,7 +207,7 @@ def test_what_a_reader_must_know_besides_stands_at_the_end(changes, expected):
 def test_nothing_that_counts_is_no_reason():
     empty = replace(WHY, events=(), features=(), log_baseline=WHY.log_score)
     assert sentences(empty) == [
-        "“Red boots” scores 1 times what it would if nothing were known of the user, the history and the moment."
+        "“Red boots” scores as much as it would if nothing were known of the user, the history and the moment."
     ]
     assert to_json(empty)["completeness_share"] == 0
 

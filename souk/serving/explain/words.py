@@ -110,7 +110,8 @@ def _opening(explanation: Explanation) -> str:
     number = f"{factor:.2g}" if factor < 100 else f"{factor:.0f}" if factor < MANY else f"more than {MANY:,}"
     name = _names(explanation)[explanation.item_id]
     known = "the user, the history and the moment"
-    said = f"{name} scores {number} times what it would if nothing were known of {known}"
+    much = "as much as" if number == "1" else f"{number} times what"
+    said = f"{name} scores {much} it would if nothing were known of {known}"
     if any(part.contribution and part.name.startswith(f"{MATCH}:") for part in explanation.features):
         said += ", and it had as much in common with the user as the mean candidate"
     return f"{said}."
