@@ -18,8 +18,8 @@ import numpy as np
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.drift.columns import Cell, Column, columns_of
-from souk.drift.detector import CALENDAR, Detector, Settings
-from souk.drift.reference import Reference
+from souk.drift.detector import Detector, Settings
+from souk.drift.reference import CALENDAR, Reference
 from souk.schema import EventType, Kind
 from souk.spec import FeatureSpec
 

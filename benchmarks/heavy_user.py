@@ -24,6 +24,7 @@ import yaml
 from souk import outputs
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, load_config
 from souk.metrics import target_ranks
+from souk.release.moments import asked_moments
 from souk.release.reference import reference_requests
 from souk.schema import DAY_MS, EventType
 from souk.spec import FeatureSpec
@@ -124,13 +125,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def _reference(folder: Path, count: int) -> None:
+    reference_requests(asked_moments(folder, folder, SPEC), folder, SPEC, 10, count)
+
+
 def main(events: int, requests: list[int]) -> None:
     """Prints a line for each measurement."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_user(folder, events)
         for count in requests:
-            took = seconds(lambda count=count: reference_requests(folder, folder, SPEC, 10, count))  # type: ignore[misc]
+            took = seconds(lambda count=count: _reference(folder, count))  # type: ignore[misc]
             print(f"reference of {count:,} requests, a user of {events:,} events: {took:.2f} s", flush=True)
     rng = np.random.default_rng(0)
     scores = rng.normal(size=WIDE).astype(np.float32)

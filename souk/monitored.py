@@ -9,6 +9,9 @@ from typing import Any
 from souk.spec import Entity, Feature, FeatureSpec
 
 REFERENCE = "drift_reference.parquet"
+MOMENTS = REQUESTS, VISITS, ENGAGEMENTS = "requests", "visits", "engagements"  # what the rows of a reference are
+KIND = b"moments"  # by which its metadata say it
+PACE = ("query_since_last", "query_events_1d")  # tells requests from what is none
 TOP = 5  # places of a slate whose scores count, whatever its length
 SCORE = "score"
 

@@ -1,5 +1,6 @@
 """Tables in order that are larger than pyarrow sorts: it joins each column, which ends at 2 GiB of text or 2^31 numbers
-in lists. So does `combine_chunks`: texts of a large table are coded (`dictionary_encode`) before they are joined."""
+in lists. So do `take` and `combine_chunks`: texts of a large table are coded (`dictionary_encode`) before they are
+joined."""
 
 from __future__ import annotations
 

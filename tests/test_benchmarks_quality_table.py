@@ -150,6 +150,13 @@ def test_trials_for_times_that_are_counts_spend_nothing_on_age():
         assert trials[0] == {k: v for k, v in peer.trials(1, 0)[0].items() if k != "age"}
 
 
+def test_no_trial_of_a_large_catalogue_has_a_full_softmax():
+    [sasrec] = [peer for peer in PEERS if "negatives" in peer.space and 0 in peer.space["negatives"]]
+    trials = sasrec.sampled.trials(32, 0)
+    assert len({str(trial) for trial in trials}) == 32 and all(trial["negatives"] for trial in trials)
+    assert trials[0] == {**sasrec.trials(1, 0)[0], "negatives": 256}
+
+
 class Liked:
     """Ranks `item` first; with stages, only after two epochs."""
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from souk.models import lean, retrieve, towers
 from souk.models.draw import draw_examples
 from souk.models.fit_towers import TowerFit
 from souk.models.judge import RetrievalJudge
@@ -43,6 +44,18 @@ class Figures:
         kept = np.any(self.tower.known_vectors.value, axis=1).sum()
         self.asked.append((round(lean, 4), len(vectors), int(kept), int(counts.sum())))
         return self.figures[f"at_{round(100 * lean)}"]
+
+
+def test_the_items_that_stand_in_as_new_go_through_the_tower_in_parts(market, fitted, monkeypatch):
+    """Each of them is compared with thousands of known ones."""
+    model, taken = fitted
+    monkeypatch.setattr(retrieve, "ITEMS", 2)
+    monkeypatch.setattr(lean, "SHARE", 0.9)
+    sizes, call = [], towers.ItemTower._leaning
+    told = lambda self, content: sizes.append(len(content)) or call(self, content)  # noqa: E731
+    monkeypatch.setattr(towers.ItemTower, "_leaning", told)
+    choose_lean(model, market.catalogue, taken, Figures(model, at_0=0.5, at_35=0.5), 0, print)
+    assert len(sizes) > 4 and max(sizes) <= 2
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,27 @@ def test_the_test_window_changes_nothing_of_a_twin(tmp_path, monkeypatch):
     assert one["not_learned"] == {}
     history = json.loads((worlds[0].folder / "towers" / "training.json").read_text())["history"]
     assert [epoch.get("refresh") for epoch in history] == [None, 1.0], "what the report draws a line between"
+
+
+@pytest.mark.slow
+def test_a_release_leans_as_its_twin_or_by_the_number_of_its_config(tmp_path, monkeypatch):
+    for name in ("ServedQueryTower", "ServedItemTower"):
+        monkeypatch.setattr(f"souk.models.export.{name}.save", lambda *given: None)
+    monkeypatch.setattr("souk.models.lean.LEANS", (0.15,))
+    world = World(tmp_path, other=False)
+    monkeypatch.setattr("souk.steps.train_two_tower.load_transform", lambda _, entity: world.transforms[str(entity)])
+
+    def trained(window, lean, previous=""):
+        config = {"train_two_tower": TOWERS.model_copy(update={"new_item_lean": lean}).model_dump(mode="json")}
+        towers = str(tmp_path / f"{window}-{lean}")
+        given = (str(tmp_path / "workspace"), str(world.features), towers, previous)
+        train_two_tower(json.dumps(config), window, 0, *given)
+        told = json.loads((tmp_path / f"{window}-{lean}" / "training.json").read_text())["new_item_lean"]
+        assert np.load(f"{towers}/weights.npz")["two_tower/item_tower/lean"] == pytest.approx(told)
+        return towers, told
+
+    monkeypatch.setattr("souk.models.lean.KEPT", 0.0)
+    twin, chosen = trained("twin", "auto")
+    assert chosen == pytest.approx(0.15)
+    assert trained("release", "auto", twin)[1] == pytest.approx(0.15)
+    assert trained("release", 0.25, twin)[1] == pytest.approx(0.25)

@@ -1,5 +1,6 @@
 """Columns with more text than pyarrow joins in one array: what reads all examples or events goes on."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,10 @@ from souk.features import funnel, label_windows, responses, tables
 from souk.features.tables import join_parts
 from souk.models import exclusions, marked
 from souk.ordered import in_order
+from souk.release.golden import golden_requests
 from souk.schema import DAY_MS
 from tests.features_fixtures import bazaar, spec_of
+from tests.release_fixtures import SPEC, write_features
 
 KINDS = ["click", "cart", "purchase"]
 
@@ -53,6 +56,9 @@ class Rows:
 
     def __len__(self):
         return len(self._table)
+
+    def take(self, places):
+        raise pa.ArrowInvalid("offset overflow while concatenating arrays")
 
 
 def drawn(count=400, chunk=70):
@@ -137,3 +143,19 @@ def test_what_was_taken_where_it_was_shown_is_sorted_in_parts(tmp_path, monkeypa
     again, same = found()
     assert again == taken and same == expected and np.sum(expected) > 0
     assert again["item_id"].num_chunks > 1
+
+
+def test_golden_requests_join_no_texts_of_all_states_and_examples(tmp_path, monkeypatch):
+    spec = replace(SPEC, columns=SPEC.columns.model_copy(update={"events": {"device": "categorical"}}))
+    features = write_features(tmp_path / "features", users=30)
+    devices = {"context_device": [f"d{n % 7}" for n in range(50)]}
+    pq.write_table(pa.table(devices), features / "examples.parquet")
+    wanted, read = golden_requests(features, spec), pq.read_table
+    assert len({request.context["device"] for request in wanted}) > 1
+
+    def joined(file, filters=None, **given):
+        found = read(file, filters=filters, **given)
+        return Rows(found) if filters is None else found  # a few rows may be joined
+
+    monkeypatch.setattr(pq, "read_table", joined)
+    assert str(golden_requests(features, spec)) == str(wanted)

@@ -99,7 +99,7 @@ def test_an_objective_that_differs_is_named():
 
 def test_the_drift_reference_has_features_and_scores_but_no_user(features, tmp_path):
     requests = golden_requests(features, SPEC, 25)
-    write_reference(tmp_path, SPEC, requests, scored(requests))
+    write_reference(tmp_path, SPEC, requests, scored(requests), "requests")
     table = pq.read_table(tmp_path / "drift_reference.parquet")
     assert len(table) == 25
     assert "user_id" not in table.column_names

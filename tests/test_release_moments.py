@@ -30,7 +30,7 @@ def event(user, minutes, kind="click", request=None, device="mobile"):
 
 
 def found(folder, events, least, monkeypatch, without=()):
-    """The moments of some events: user, minutes after the window's start, device."""
+    """The kind of the moments of some events, and of each the user, minutes after the window's start, the device."""
     monkeypatch.setattr(moments, "LEAST", least)
     rows = [{"event_id": f"e{n:03d}", **each} for n, each in enumerate(events)]
     table = pa.Table.from_pylist(rows).drop_columns(list(without))
@@ -42,9 +42,10 @@ def found(folder, events, least, monkeypatch, without=()):
         clicks.rename_columns([renamed.get(name, name) for name in clicks.column_names]), folder / "examples.parquet"
     )
     (folder / "windows.json").write_text(json.dumps({"test_start": START}))
-    taken = asked_moments(folder, folder, SPEC).to_pylist()
+    asked = asked_moments(folder, folder, SPEC)
+    taken = asked.rows.to_pylist()
     assert all(row["tags"] == ["a", row["device"]] and "event_id" not in row for row in taken)
-    return [(row["user_id"], (row["timestamp"] - START) / 60_000, row["device"]) for row in taken]
+    return asked.kind, [(row["user_id"], (row["timestamp"] - START) / 60_000, row["device"]) for row in taken]
 
 
 SHOWN = [
@@ -59,7 +60,16 @@ SHOWN = [
 
 
 def test_a_logged_request_is_a_moment_whatever_came_of_it(tmp_path, monkeypatch):
-    assert found(tmp_path, SHOWN, 3, monkeypatch) == [("ann", 5, "mobile"), ("bob", 7, "web"), ("ann", 40, "web")]
+    asked = [("ann", 5, "mobile"), ("bob", 7, "web"), ("ann", 40, "web")]
+    assert found(tmp_path, SHOWN, 3, monkeypatch) == ("requests", asked)
+
+
+def test_impressions_that_lack_the_context_of_what_users_did_are_not_asked(tmp_path, monkeypatch):
+    """As those of a file of their own may: every request of a server would have what the reference lacks."""
+    bare = [
+        each | {"device": None, "tags": ["a", None]} if each["event_type"] == "impression" else each for each in SHOWN
+    ]
+    assert found(tmp_path, bare, 1, monkeypatch) == ("visits", [("ann", 6, "mobile")])
 
 
 ACTS = [
@@ -78,14 +88,18 @@ ACTS = [
 @pytest.mark.parametrize("without", [(), ("request_id",)])
 def test_where_no_request_is_logged_each_visit_begins_with_one(tmp_path, monkeypatch, without):
     visits = [("ann", 32, "web"), ("bob", 62, "web"), ("ann", 93, "web"), ("bob", 93, "mobile")]
-    assert found(tmp_path, ACTS, 4, monkeypatch, without) == visits
+    assert found(tmp_path, ACTS, 4, monkeypatch, without) == ("visits", visits)
 
 
 def test_where_both_are_too_few_the_engagements_are_moments(tmp_path, monkeypatch):
     clicks = [("ann", 1), ("ann", 62), ("bob", 62), ("ann", 93), ("bob", 93)]
-    assert [each[:2] for each in found(tmp_path, ACTS, 5, monkeypatch)] == clicks
-    assert [each[:2] for each in found(tmp_path, SHOWN, 4, monkeypatch)] == [("ann", 6)]
+    for events, wanted in ((ACTS, clicks), (SHOWN, [("ann", 6)])):
+        kind, moments = found(tmp_path, events, 5, monkeypatch)
+        assert (kind, [each[:2] for each in moments]) == ("engagements", wanted)
 
 
 def test_a_window_in_which_nobody_came_has_no_moments(tmp_path, monkeypatch):
-    assert found(tmp_path, [event("ann", -50), event("ann", -90, "impression", "r0")], 1, monkeypatch) == []
+    assert found(tmp_path, [event("ann", -50), event("ann", -90, "impression", "r0")], 1, monkeypatch) == (
+        "engagements",
+        [],
+    )

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
-from souk.monitored import REFERENCE, TOP, item_scores, slate_scores
-from souk.release.reference import reference_requests, write_reference
+from souk.monitored import KIND, REFERENCE, TOP, item_scores, slate_scores
+from souk.release.moments import asked_moments
+from souk.release.reference import REQUESTS, reference_requests, write_reference
 from souk.spec import FeatureSpec
 from souk.state import features_at
 
@@ -55,8 +56,12 @@ def folders(tmp_path):
     return tables, features
 
 
+def asked(tables, features, k, count=REQUESTS, skip=0):
+    return reference_requests(asked_moments(tables, features, SPEC), tables, SPEC, k, count, skip)
+
+
 def test_each_moment_of_the_window_knows_the_events_before_it(folders):
-    found = reference_requests(*folders, SPEC, k=7)
+    found = asked(*folders, k=7)
     assert sorted(r.timestamp for r in found) == [e["timestamp"] for e in MOMENTS]
     for request in found:
         past = [e for e in EVENTS if e["user_id"] == request.user_id and e["timestamp"] < request.timestamp]
@@ -64,16 +69,16 @@ def test_each_moment_of_the_window_knows_the_events_before_it(folders):
         assert request.k == 7
         assert request.state.count == len(clicks)
         assert request.state.events[-1].event_id == clicks[-1]["event_id"]
-        asked = next(e for e in EVENTS if e["timestamp"] == request.timestamp)
-        assert request.context == ({"device": "mobile"} if asked["device"] else {})
+        own = next(e for e in EVENTS if e["timestamp"] == request.timestamp)
+        assert request.context == ({"device": "mobile"} if own["device"] else {})
         features = features_at(request.state, request.timestamp, SPEC, request.context)
         assert features.query["query_since_last"] == (request.timestamp - clicks[-1]["timestamp"]) / 1000
         assert (features.user["user_age"] == 20.0) == (request.user_id == "u0")
 
 
 def test_the_draw_is_the_same_every_time_and_what_is_skipped_is_the_rest(folders):
-    whole = [r.timestamp for r in reference_requests(*folders, SPEC, k=5)]
-    first, rest = ([r.timestamp for r in reference_requests(*folders, SPEC, 5, 6, skip)] for skip in (0, 6))
+    whole = [r.timestamp for r in asked(*folders, k=5)]
+    first, rest = ([r.timestamp for r in asked(*folders, 5, 6, skip)] for skip in (0, 6))
     assert [first, rest] == [whole[:6], whole[6:12]]
     assert whole != sorted(whole), "drawn, not the first ones of the window"
 
@@ -81,15 +86,16 @@ def test_the_draw_is_the_same_every_time_and_what_is_skipped_is_the_rest(folders
 def test_a_window_without_moments_gives_an_empty_reference_that_can_be_read(folders, tmp_path):
     tables, features = folders
     (features / "windows.json").write_text(json.dumps({"validation_start": 0, "test_start": 10**14, "end": 10**15}))
-    assert reference_requests(tables, features, SPEC, k=5) == []
-    write_reference(tmp_path, SPEC, [], [])
-    assert pq.read_table(tmp_path / REFERENCE).num_rows == 0
+    assert asked(tables, features, k=5) == []
+    write_reference(tmp_path, SPEC, [], [], "visits")
+    found = pq.read_table(tmp_path / REFERENCE)
+    assert found.num_rows == 0 and found.schema.metadata[KIND] == b"visits"
 
 
 def test_the_scores_are_means_over_the_first_places(folders, tmp_path):
-    requests = reference_requests(*folders, SPEC, k=7, count=1)
+    requests = asked(*folders, k=7, count=1)
     items = [{"item_id": str(n), "score": 1.0 / (n + 1), "scores": {"engaged": 0.1 * n}} for n in range(7)]
-    write_reference(tmp_path, SPEC, requests, [{"items": items, "degraded": []}])
+    write_reference(tmp_path, SPEC, requests, [{"items": items, "degraded": []}], "requests")
     [row] = pq.read_table(tmp_path / REFERENCE).to_pylist()
     assert row["slate_score"] == pytest.approx(sum(1 / n for n in range(1, TOP + 1)) / TOP)
     assert row["slate_engaged"] == pytest.approx(0.2)

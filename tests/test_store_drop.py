@@ -194,6 +194,13 @@ class TestRedis(DropContract):
 
         return hashes
 
+    def test_more_fields_than_lua_unpacks_go_as_well(self, published, content, monkeypatch):
+        folder, before = published
+        columns, further = module._columns, {f"column{n}" for n in range(9_000)}
+        monkeypatch.setattr(module, "_columns", lambda *given: columns(*given) | further)
+        assert drop(folder, of_other, SINCE) == GONE
+        assert content(folder) == before
+
     def test_a_key_of_another_kind_stays(self, published, uri):
         folder, _ = published
         with contextlib.closing(Redis.from_url(uri)) as client:

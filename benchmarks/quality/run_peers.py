@@ -18,6 +18,8 @@ from souk.features.windows import read_windows
 from souk.folders import placed
 from souk.spec import read_spec
 
+FULL_SOFTMAX_ITEMS = 10_000
+
 
 def run(
     dataset: Path, output: Path, names: str, trials: int, users: int, most: int, seed: int, minutes: float = math.inf
@@ -53,7 +55,8 @@ def run(
             _run_lambdamart(output, test, trials, seed, minutes)
         else:
             kept = output / "unfinished" / f"{name}-{users}-{most}-{seed}.json"
-            _run(known[name], output, validation, test, trials, seed, kept, minutes)
+            peer = known[name].sampled if test.past.size > FULL_SOFTMAX_ITEMS else known[name]
+            _run(peer, output, validation, test, trials, seed, kept, minutes)
             kept.unlink(missing_ok=True)
 
 

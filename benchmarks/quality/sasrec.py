@@ -24,8 +24,6 @@ from souk.metrics import Floats
 LAYERS = {"sasrec": SASRecTransformerLayers, "ligr": LiGRLayers}
 LEAST = np.float32(-1e9)  # of an item without a vector
 BATCH = 256  # histories encoded at once
-FULL_SOFTMAX_ITEMS = 10_000  # from more on a sampled one is the faster
-NEGATIVES = 256
 
 
 class SasRec:
@@ -44,8 +42,7 @@ class SasRec:
         blocks: transformer blocks.
         heads: of the attention.
         dropout: of embeddings and blocks.
-        negatives: uniform ones to each position of the sampled softmax; 0 for the full softmax, of large catalogues
-            for 256.
+        negatives: uniform ones to each position of the sampled softmax; 0 for the full softmax.
         learning_rate: of Adam.
         layers: "sasrec" or "ligr".
         batch: users in a step.
@@ -74,7 +71,6 @@ class SasRec:
         _quiet()
         seed_everything(seed, verbose=False)
         length = min(length, int(np.quantile(np.unique(past.users, return_counts=True)[1], covered)))
-        negatives = negatives or (NEGATIVES if past.size > FULL_SOFTMAX_ITEMS else 0)
         self._histories, self._length, self._size = histories, length, past.size
         self._data = _dataset(past)
         self._model = SASRecModel(

@@ -68,8 +68,6 @@ def tables(folder: Path, count: int) -> None:
     near = vectors[copies] + SPREAD * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     near /= np.linalg.norm(near, axis=1, keepdims=True)
     np.save(folder / "vectors.npy", np.concatenate([vectors, near]).astype(np.float32))
-    if (goods := folder / "goods.npy").exists():  # of items with texts
-        np.save(goods, np.load(goods)[source])
     numbers = pa.array([f"copy-{n}" for n in range(len(vectors), count)])
     for name in ("items", "counters"):
         table = pq.read_table(folder / f"{name}.parquet")

@@ -79,13 +79,15 @@ def _requests(
     workspace: Workspace, folder: Path, bundle: Bundle, count: int, draw: random.Random
 ) -> list[GoldenRequest]:
     """Moments of the test window that the reference does not hold, or all of them where the window is small."""
+    from souk.release.moments import asked_moments
     from souk.release.reference import REQUESTS, reference_requests
 
     tables, features = _artifacts(workspace, folder)
     size = bundle.settings.slate_size
-    found = reference_requests(tables, features, bundle.spec, size, 2 * count, skip=REQUESTS)
+    moments = asked_moments(tables, features, bundle.spec)
+    found = reference_requests(moments, tables, bundle.spec, size, 2 * count, skip=REQUESTS)
     if len(found) < FEWEST:
-        found = reference_requests(tables, features, bundle.spec, size, 2 * count)
+        found = reference_requests(moments, tables, bundle.spec, size, 2 * count)
     if len(found) < FEWEST:
         raise SoukError(f"at least {FEWEST} engagements in the test window", f"{len(found)}", "Train on more data.")
     return draw.sample(found, min(count, len(found)))

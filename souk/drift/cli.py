@@ -81,7 +81,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--false-alarm-rate", type=_share, default=0.01, metavar="X", help="of windows without drift (%(default)s)"
     )
     parser.add_argument(
-        "--exclude", nargs="*", metavar="FEATURE", help="not to be tested (default: query_hour query_weekday)"
+        "--exclude",
+        nargs="*",
+        metavar="FEATURE",
+        help="not to be tested (default: query_hour query_weekday, and of a release whose log had no impressions "
+        "query_since_last query_events_1d)",
     )
     parser.add_argument(
         "--on-alarm",

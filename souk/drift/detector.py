@@ -14,8 +14,6 @@ from souk.drift.reference import Reference
 from souk.drift.shapes import Shape
 from souk.drift.two_sample import Numbers, Outcome, Shares, proportions
 
-CALENDAR = ("query_hour", "query_weekday")
-
 
 @dataclass(frozen=True)
 class Settings:

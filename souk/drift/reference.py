@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from souk.drift.columns import Cell, Column, columns_of, fill
 from souk.errors import SoukError
-from souk.monitored import REFERENCE
+from souk.monitored import KIND, PACE, REFERENCE, REQUESTS
 from souk.release.manifest import read_manifest
 from souk.spec import FeatureSpec, read_spec
 
 LEAST_ROWS = 100
+CALENDAR = ("query_hour", "query_weekday")
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class Reference:
     rows: int
 
     @classmethod
-    def load(cls, folder: str | Path, excluded: Collection[str] = ()) -> Reference:
+    def load(cls, folder: str | Path, excluded: Collection[str] | None = ()) -> Reference:
         """Reads the sample of a release; no other file of it is looked at but its manifest and specification.
 
         Args:
             folder: the release.
-            excluded: features that are not to be tested.
+            excluded: features that are not to be tested; None for those of the calendar, and those of the pace of
+                requests where the sample is of something else.
 
         Raises:
             SoukError: a file is missing, changed or of another release, or holds too little.
@@ -53,11 +55,14 @@ class Reference:
         for name in ("spec.json", REFERENCE):
             _check(path / name, manifest["files"].get(name, ""))
         spec = read_spec(path / "spec.json")
-        columns = columns_of(spec, excluded)
         try:
             table = pq.read_table(path / REFERENCE)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path / REFERENCE, str(error)) from error
+        if excluded is None:
+            asked = (table.schema.metadata or {}).get(KIND) == REQUESTS.encode()
+            excluded = CALENDAR if asked else (*CALENDAR, *PACE)
+        columns = columns_of(spec, excluded)
         absent = sorted({column.feature for column in columns} - set(table.column_names))
         if absent:
             raise _unreadable(path / REFERENCE, f"no column {', '.join(absent)}")

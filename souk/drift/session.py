@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from souk.drift.alarm import Bell
-from souk.drift.detector import CALENDAR, Detector, Settings
+from souk.drift.detector import Detector, Settings
 from souk.drift.in_use import Needed
 from souk.drift.reference import Reference
 from souk.drift.rows import RowReader
@@ -45,14 +45,14 @@ def open_session(
         release: its folder.
         settings: of windows and alarms.
         state: the folder of the state; None for one that ends with the process.
-        excluded: features that are not to be tested; None for those of the calendar.
+        excluded: features that are not to be tested; None for those that `Reference.load` leaves out.
         on_alarm: is sent each new alarm by POST; "" for nobody.
 
     Raises:
         SoukError: the reference is damaged or of another release, or the state cannot be opened.
     """
     folder = Path(release).resolve()
-    reference = Reference.load(folder, CALENDAR if excluded is None else excluded)
+    reference = Reference.load(folder, excluded)
     opened = State.open(state, reference.release)
     monitor = Monitor(Detector(reference, settings), opened)
     bell, needed = Bell(opened, state, on_alarm), Needed(folder)

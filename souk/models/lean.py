@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from souk.models.judge import RetrievalJudge
-from souk.models.retrieve import item_vectors
+from souk.models.retrieve import item_vectors, vectors_of
 from souk.models.sequences import Catalogue
 from souk.models.towers import LEAN, TwoTower, as_new
 
@@ -46,12 +46,12 @@ def choose_lean(
     queries = judge.queries(model)
 
     def figure(lean: float) -> float:
-        tower.lean.assign(lean)
-        vectors = np.concatenate([item_vectors(model, catalogue), tower(again).numpy()])
+        tower.lean_by(lean)
+        vectors = np.concatenate([item_vectors(model, catalogue), vectors_of(model, again)])
         return judge.figure(queries, vectors, taken > 0)
 
     bare = figure(0.0)
     found = next(lean for lean in LEANS if not lean or figure(lean) >= KEPT * bare)
-    tower.lean.assign(found)
+    tower.lean_by(found)
     report(f"new items lean by {found:g} to the known items of their content")
     tower.lean_to(catalogue.features, taken)

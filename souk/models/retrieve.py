@@ -20,7 +20,7 @@ from souk.models.draw import Moment, moments_of, newcomers_of
 from souk.models.exclusions import exclusions
 from souk.models.sequences import Catalogue, Sequences
 from souk.models.targets import Target, read_targets
-from souk.models.towers import TwoTower
+from souk.models.towers import Inputs, TwoTower
 from souk.pair_query import PairQuery
 
 RETRIEVED = 500  # items kept for each example
@@ -32,12 +32,15 @@ TOGETHER = 256  # moments whose pasts are in memory
 
 def item_vectors(model: TwoTower, catalogue: Catalogue) -> np.ndarray:
     """The vectors of all items, `[items, dim] float32`, in the order of the catalogue."""
+    return vectors_of(model, catalogue.features)
+
+
+def vectors_of(model: TwoTower, features: Inputs) -> np.ndarray:
+    """The vectors of transformed features of items, `[items, dim] float32`; ITEMS at a time."""
     return np.concatenate(
         [
-            model.item_tower(
-                {name: values[start : start + ITEMS] for name, values in catalogue.features.items()}
-            ).numpy()
-            for start in range(0, len(catalogue.ids), ITEMS)
+            model.item_tower({name: values[start : start + ITEMS] for name, values in features.items()}).numpy()
+            for start in range(0, len(features["item_id"]), ITEMS)
         ]
     )
 

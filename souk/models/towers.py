@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -97,17 +97,16 @@ class ItemTower(keras.layers.Layer):
         content = shape.of("item", "item_id")
         self.features = FeatureEncoder(content, config.dim, name="features") if content else None
         self.content = Perceptron(config.dim, config.dropout, name="content")
-        self.dim, self._given = config.dim, config.new_item_lean
-        self.among = min(items.size, AMONG) if self._given else 0
+        self.dim, self._lean = config.dim, config.new_item_lean
+        self.among = min(items.size, AMONG) if self._lean else 0
 
     def build(self, _: object) -> None:
         """Creates what new items lean to; nothing until a fit has ended."""
         if self.among:
             made = partial(self.add_weight, shape=(self.among, self.dim), initializer="zeros", trainable=False)
             self.known_content, self.known_vectors = made(name="known_content"), made(name="known_vectors")
-            first = LEAN if self._given == "auto" else self._given
-            constant = keras.initializers.Constant(first)
-            self.lean = self.add_weight(shape=(), initializer=constant, trainable=False, name="lean")
+            first = keras.initializers.Constant(LEAN if self._lean == "auto" else self._lean)
+            self.lean = self.add_weight(shape=(), initializer=first, trainable=False, name="lean")
 
     def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
         """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
@@ -132,6 +131,16 @@ class ItemTower(keras.layers.Layer):
         near = tf.matmul(content, self.known_content.value, transpose_b=True)
         neighbours = tf.matmul(tf.nn.softmax(near / BREADTH), self.known_vectors.value)
         return tf.math.l2_normalize(content + self.lean.value * tf.math.l2_normalize(neighbours, axis=-1), axis=-1)
+
+    def lean_by(self, lean: float | Literal["auto"]) -> None:
+        """Says how far new items lean; `auto` leaves it as it is."""
+        if self.among and lean != "auto":
+            self.lean.assign(lean)
+
+    @property
+    def leaning(self) -> float:
+        """How far new items lean."""
+        return float(self.lean.value) if self.among else 0.0
 
     def lean_to(self, features: Inputs, taken: np.ndarray) -> None:
         """Says to what new items lean: to the AMONG most taken ones. Rows of zeros fill up, which lead nowhere.

@@ -56,9 +56,11 @@ def golden_requests(features: str | Path, spec: FeatureSpec, count: int = REQUES
         count: how many.
     """
     random = np.random.default_rng(SEED)
-    table = in_order(pq.read_table(Path(features) / "user_state.parquet"), ["user_id"])
-    chosen = np.sort(random.choice(len(table), size=min(count - 1, len(table)), replace=False))
-    states = [from_row(row, spec) for row in table.take(chosen).to_pylist()]
+    file = Path(features) / "user_state.parquet"
+    users = in_order(pq.read_table(file, columns=["user_id"]), ["user_id"])["user_id"]
+    chosen = np.sort(random.choice(len(users), size=min(count - 1, len(users)), replace=False)).tolist()
+    drawn = pq.read_table(file, filters=[("user_id", "in", [users[place].as_py() for place in chosen])])
+    states = [from_row(row, spec) for row in drawn.sort_by("user_id").to_pylist()]
     last = max((state.events[-1].timestamp for state in states if state.events), default=0)
     states.append(UserState("nobody", profile=profile_of({}, spec)))
     gaps = random.integers(DAY_MS // 24, 30 * DAY_MS, size=len(states)).tolist()
@@ -76,7 +78,8 @@ def _contexts(features: Path, spec: FeatureSpec, random: np.random.Generator, co
     if not names:
         return [{}] * count
     table = pq.read_table(features / "examples.parquet", columns=list(names))
-    rows = table.take(random.integers(len(table), size=count)).to_pylist()
+    places = random.integers(len(table), size=count).tolist()
+    rows = [row for place in places for row in table.slice(place, 1).to_pylist()]  # `take` joins all of a column
     plain = [{names[name]: _null_for_nan(value) for name, value in row.items()} for row in rows]
     return [{name: value for name, value in row.items() if value not in (None, "", [])} for row in plain]
 

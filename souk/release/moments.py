@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from souk.monitored import ENGAGEMENTS, REQUESTS, VISITS
 from souk.next_steps import PAUSE_MS
 from souk.ordered import in_order
 from souk.schema import EventType
@@ -18,27 +20,46 @@ from souk.spec import FeatureSpec
 LEAST = 1_000  # moments, as many as a window of requests has
 
 
-def asked_moments(tables: str | Path, features: str | Path, spec: FeatureSpec) -> pa.Table:
-    """The moments of the test window in which a slate was asked for, by `user_id`, `timestamp` and context.
+@dataclass(frozen=True)
+class Moments:
+    """Moments of a window.
 
-    They are the logged requests, by their impressions. Of a log without those they are the beginnings of visits, and of
-    one that has fewer than LEAST of them the engaging events, although these follow one another faster than requests.
+    Args:
+        kind: what tells of them, one of `souk.monitored.MOMENTS`.
+        rows: `user_id`, `timestamp`, and a column for each declared one of events, by its own name; in order of time.
+    """
+
+    kind: str
+    rows: pa.Table
+
+
+def asked_moments(tables: str | Path, features: str | Path, spec: FeatureSpec) -> Moments:
+    """The moments of the test window in which a slate was asked for.
+
+    They are the logged requests, by their impressions, where these have the context of what users did. Of a log without
+    those they are the beginnings of visits, and of one that has fewer than LEAST of them the engaging events, although
+    these follow one another faster than requests.
 
     Args:
         tables: output of ingest.
         features: output of build_features.
         spec: its specification.
-
-    Returns:
-        `user_id`, `timestamp`, and a column for each declared one of events, by its own name; in order of time.
     """
     start = json.loads(Path(features, "windows.json").read_text(encoding="utf-8"))["test_start"]
-    moments = _requests(Path(tables, "events.parquet"), spec, start)
-    if len(moments) < LEAST:
-        moments = _visits(Path(tables, "events.parquet"), spec, start)
-    if len(moments) < LEAST:
-        moments = _engagements(Path(features, "examples.parquet"), spec, start)
-    return in_order(moments, ["timestamp", "event_id"]).drop_columns(["event_id"])
+    events = Path(tables, "events.parquet")
+    visits, requests = _visits(events, spec, start), _requests(events, spec, start)
+    if len(requests) >= LEAST and _as_told(requests) >= _as_told(visits):
+        kind, rows = REQUESTS, requests
+    elif len(visits) >= LEAST:
+        kind, rows = VISITS, visits
+    else:
+        kind, rows = ENGAGEMENTS, _engagements(Path(features, "examples.parquet"), spec, start)
+    return Moments(kind, in_order(rows, ["timestamp", "event_id"]).drop_columns(["event_id"]))
+
+
+def _as_told(rows: pa.Table) -> set[str]:
+    """The columns that say anything."""
+    return {name for name in rows.column_names if rows[name].null_count < len(rows)}
 
 
 def _requests(events: Path, spec: FeatureSpec, start: int) -> pa.Table:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from souk.monitored import REFERENCE, item_scores, monitored_features, score_columns, slate_scores
+from souk.monitored import KIND, REFERENCE, item_scores, monitored_features, score_columns, slate_scores
 from souk.release.golden import Answer, GoldenRequest
-from souk.release.moments import asked_moments
+from souk.release.moments import Moments
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState, features_at, states_before
 from souk.state_rows import profile_of
@@ -29,27 +29,27 @@ EVENT_COLUMNS = ("event_id", "user_id", "item_id", "event_type", "timestamp", "v
 
 
 def reference_requests(
-    tables: str | Path, features: str | Path, spec: FeatureSpec, k: int, count: int = REQUESTS, skip: int = 0
+    moments: Moments, tables: str | Path, spec: FeatureSpec, k: int, count: int = REQUESTS, skip: int = 0
 ) -> list[GoldenRequest]:
     """Moments of the test window, in an order that is drawn from SEED.
 
     Args:
+        moments: of the window.
         tables: output of ingest.
-        features: output of build_features.
-        spec: its specification.
+        spec: of the features.
         k: items in each slate.
         count: how many, fewer where the window has fewer.
         skip: how many to leave out before: after `skip=REQUESTS` come moments that the reference does not have.
     """
-    rows = asked_moments(tables, features, spec)
-    moments = rows.take(np.random.default_rng(SEED).permutation(len(rows))[skip : skip + count]).to_pylist()
-    histories = _histories(Path(tables, "events.parquet"), spec, [m["user_id"] for m in moments])
+    drawn = np.random.default_rng(SEED).permutation(len(moments.rows))[skip : skip + count].tolist()
+    rows = [row for place in drawn for row in moments.rows.slice(place, 1).to_pylist()]  # `take` joins all of a column
+    histories = _histories(Path(tables, "events.parquet"), spec, [row["user_id"] for row in rows])
     users = pq.read_table(Path(tables, "users.parquet"))
     users = users.filter(pc.is_in(users["user_id"], value_set=pa.array(list(histories), pa.string())))
     profiles = {row["user_id"]: profile_of(row, spec) for row in users.to_pylist()}
-    states = _states(moments, histories, profiles, spec)
+    states = _states(rows, histories, profiles, spec)
     requests = []
-    for moment in moments:
+    for moment in rows:
         user, time = moment["user_id"], moment["timestamp"]
         given = {f.source: moment[f.source] for f in spec.context if not _missing(moment[f.source])}
         requests.append(GoldenRequest(user, k, time, states[user, time], given))
@@ -75,7 +75,7 @@ def _states(
 
 
 def write_reference(
-    folder: str | Path, spec: FeatureSpec, requests: Sequence[GoldenRequest], answers: Sequence[Answer]
+    folder: str | Path, spec: FeatureSpec, requests: Sequence[GoldenRequest], answers: Sequence[Answer], kind: str
 ) -> None:
     """A row per request: its `user_*`, `query_*` and `context_*` features but ids, and its `slate_*` scores.
 
@@ -84,9 +84,10 @@ def write_reference(
         spec: its specification.
         requests: sampled ones.
         answers: theirs.
+        kind: of their moments.
     """
     rows = [_row(spec, request, answer) for request, answer in zip(requests, answers, strict=True)]
-    table = pa.Table.from_pylist(rows, schema=_schema(spec))
+    table = pa.Table.from_pylist(rows, schema=_schema(spec).with_metadata({KIND: kind}))
     pq.write_table(table, Path(folder) / REFERENCE)
 
 

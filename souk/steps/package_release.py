@@ -25,6 +25,7 @@ from souk.release.bundle import Bundle, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
 from souk.release.manifest import NAME as MANIFEST
 from souk.release.manifest import write_manifest
+from souk.release.moments import asked_moments
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
 from souk.release.reference import reference_requests, write_reference
 from souk.serving.recommender import Recommender
@@ -100,11 +101,13 @@ def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
     report("answering the golden requests")
     golden = golden_requests(features, bundle.spec)
     write_golden(bundle.folder, golden, answer(golden))
-    sample = reference_requests(tables, features, bundle.spec, bundle.settings.slate_size)
+    moments = asked_moments(tables, features, bundle.spec)
+    sample = reference_requests(moments, tables, bundle.spec, bundle.settings.slate_size)
     report(f"answering {len(sample):,} requests that drift is told by")
     blocks = [sample[start : start + BLOCK] for start in range(0, len(sample), BLOCK)]
     told = golden_answers(_told(recommender, features))
-    write_reference(bundle.folder, bundle.spec, sample, [slate for block in blocks for slate in told(block)])
+    slates = [slate for block in blocks for slate in told(block)]
+    write_reference(bundle.folder, bundle.spec, sample, slates, moments.kind)
     return replay_golden(bundle.folder, answer)
 
 

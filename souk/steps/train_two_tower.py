@@ -76,6 +76,7 @@ def train_two_tower(
     examples = draw_examples(features, boundary, end, settings.seed)
     if previous:
         load_weights(Path(previous) / "weights.npz", model)
+        model.item_tower.lean_by(settings.new_item_lean)
     else:
         judged = examples.take(measuring(examples["user_id"].to_numpy())[0]) if window == "trial" else examples
         judge = RetrievalJudge(features, judged, catalogue, sequences, settings.seed)
@@ -106,7 +107,8 @@ def train_two_tower(
         "candidate_recall": recall,
         "seconds": sum(epoch["seconds"] for epoch in history),
     }
-    record = {"window": window, "boundary": boundary, "trained_until": end, "history": history, "metrics": metrics}
+    record = {"window": window, "boundary": boundary, "trained_until": end, "new_item_lean": model.item_tower.leaning}
+    record |= {"history": history, "metrics": metrics}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     finished(checkpoints)
     return metrics

@@ -26,7 +26,11 @@ USERS = 200  # of a Redis that are asked at once
 # meanwhile, under another view, would go with the key: Feast's own deletion looks first, and holds all keys in memory.
 FORGET = """
 for _, key in ipairs(KEYS) do
-  if redis.call('HDEL', key, unpack(ARGV)) > 0 then
+  local gone = 0
+  for at = 1, #ARGV, 1000 do  -- Lua unpacks no more than some thousands
+    gone = gone + redis.call('HDEL', key, unpack(ARGV, at, math.min(at + 999, #ARGV)))
+  end
+  if gone > 0 then
     local left = false
     for _, field in ipairs(redis.call('HKEYS', key)) do left = left or string.sub(field, 1, 4) == '_ts:' end
     if not left then redis.call('DEL', key) end

@@ -20,7 +20,7 @@ from souk.drift.reference import Reference
 from souk.drift.rows import Row, RowReader
 from souk.drift.state import State
 from souk.drift.windows import Monitor
-from souk.monitored import REFERENCE, score_columns
+from souk.monitored import KIND, REFERENCE, score_columns
 from souk.release.manifest import write_manifest
 from souk.spec import FeatureSpec
 
@@ -95,7 +95,7 @@ def moved(by: float) -> Any:
     return lambda values, random: [v + by for v in values]
 
 
-def write_release(folder: Path, rows: list[dict[str, Any]], name: str = RELEASE) -> Path:
+def write_release(folder: Path, rows: list[dict[str, Any]], name: str = RELEASE, kind: str = "") -> Path:
     """The parts of a release that the detector reads."""
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(SPEC.to_json())
@@ -108,6 +108,7 @@ def write_release(folder: Path, rows: list[dict[str, Any]], name: str = RELEASE)
             for n in traffic(1, 0)[0]
         ]
     )
+    schema = schema.with_metadata({KIND: kind}) if kind else schema  # releases of before do not say what rows are of
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / REFERENCE)
     write_manifest(folder, name, {}, {})
     return folder

@@ -22,7 +22,7 @@ from souk.drift.reference import Reference
 from souk.drift.rows import RowReader
 from souk.drift.two_sample import Numbers, Shares, pooled, proportions
 from souk.errors import SoukError
-from tests.drift.shop import NOON, RELEASE, SMALL, SPEC, cells, moved, record, some, traffic, write_part
+from tests.drift.shop import NOON, RELEASE, SMALL, SPEC, cells, moved, record, some, traffic, write_part, write_release
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +238,16 @@ def test_a_column_with_too_few_values_is_not_tested_for_them(detector: Detector)
 
 def test_an_empty_window_is_no_drift(detector: Detector) -> None:
     assert not [r for r in detector.test([]) if r.drifted or r.test]
+
+
+@pytest.mark.parametrize("kind", ["requests", "visits", "engagements", ""])
+def test_the_pace_of_requests_is_tested_where_the_reference_is_of_requests(tmp_path: Path, kind: str) -> None:
+    release = write_release(tmp_path / "release", traffic(200, 1), kind=kind)
+    every = {column.name for column in columns_of(SPEC)}
+    calendar, pace = {"query_hour", "query_weekday"}, {"query_since_last", "query_events_1d"}
+    without = calendar if kind == "requests" else calendar | pace
+    assert {column.name for column in Reference.load(release, None).columns} == every - without
+    assert {column.name for column in Reference.load(release).columns} == every
 
 
 def test_the_hour_may_be_excluded_of_a_release_that_does_not_look_at_it() -> None:
