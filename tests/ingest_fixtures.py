@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from souk.config import Source
+from souk.ingest.checks import check_early, of_later_years
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import Reading, check_times
@@ -44,4 +45,5 @@ def read_rows(name: str, source: Source, kinds: Mapping[str, Kind]) -> Gathered:
     if name == "events":
         unread = sum(len(f.rows) for f in faults if f.column == "timestamp" and f.reason is Reason.TYPE)
         check_times(source, whole["timestamp"], unread / whole.num_rows)
+        faults += check_early(whole) if of_later_years(whole["timestamp"]) else []
     return Gathered(whole, faults, batches, table.ignored(reading.names), dict(reading.skipped))

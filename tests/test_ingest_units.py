@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from souk.config import Source, parse_config
 from souk.errors import SoukError
+from souk.ingest.checks import of_later_years
 from souk.ingest.faults import Reason
 from souk.ingest.item_file import item_rows_of
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import Reading, check_times
+from souk.readers import delimited
 from tests.ingest_fixtures import read_rows
+from tests.test_ingest_bad_input import ROWS, events, run
 
 TWO_ENDS = """
 name: shop
@@ -78,9 +82,10 @@ def test_the_unit_of_the_file_is_named(tmp_path: Path, config: str, seconds: int
     [
         ([1_700_000_000_000, 1_700_000_001, 1_700_000_002_000], "ms", [1]),
         ([1_700_000_000_000_000, 1_700_000_001_000, 1_700_000_002_000_000], "us", [1]),
-        ([1_700_000_000, 1_700_000, 1_700_000_002], "s", []),
+        ([1_700_000_000, 1_700_000, 1_700_000_002], "s", [1]),
         ([4_000_000_000, 9_000_000_000, 20_000_000_000], "ms", []),  # a clock that began at 0
-        (["2023-11-14", "1970-01-20T16:13:20Z", "2023-11-15"], "iso", []),
+        (["2023-11-14", "1970-01-20T16:13:20Z", "2023-11-15"], "iso", [1]),  # as who took seconds for milliseconds
+        ([1_700_000_001, 1_700_000_002, 1_700_000_000_000, 1_700_000_000_000], "ms", [0, 1]),  # of most, both may be
     ],
 )
 def test_a_time_in_another_unit_than_most_is_refused_alone(
@@ -89,9 +94,63 @@ def test_a_time_in_another_unit_than_most_is_refused_alone(
     path = tmp_path / "e.jsonl"
     path.write_text("".join(json.dumps({"who": "u", "what": "i", "when": time}) + "\n" for time in times))
     read = read_rows("events", source(path, unit), {})
-    assert [(f.reason, f.column, f.rows.tolist()) for f in read.faults] == [
-        (Reason.UNIT, "timestamp", refused) for _ in refused
-    ]
+    assert {(f.reason, f.column): f.rows.tolist() for f in read.faults} == (
+        {(Reason.UNIT, "timestamp"): refused} if refused else {}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_part_in_another_unit_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """A file of several, or as much of one as is read at a time, as after a change of the exporter."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
+    old, new = events(timestamp=1_700_000_000 + np.arange(ROWS)), events(ROWS, 2 * ROWS)
+    parts = [pa.concat_tables([old, new])] if whole else [old, new]
+    (tmp_path / "events").mkdir()
+    for number, part in enumerate(parts):
+        csv.write_csv(part, tmp_path / f"events/{number}.csv")
+    counts = run(tmp_path, "data: {events: {path: events}}\ningest: {quarantine_threshold: 0.4}")["events"]
+    assert (counts["accepted"], counts["reasons"]) == (2 * ROWS, {"unit timestamp": ROWS})
+
+
+@pytest.mark.parametrize("first", [1_700_000_000_000, 900_000_000_000])
+@pytest.mark.parametrize("none", [0, 59_000])
+def test_a_zero_among_times_of_later_years_is_no_event_of_1970(tmp_path: Path, none: int, first: int) -> None:
+    path = tmp_path / "e.jsonl"
+    path.write_text("".join(json.dumps({"who": "u", "what": "i", "when": time}) + "\n" for time in (first, none)))
+    read = read_rows("events", source(path, "ms"), {})
+    assert [(f.reason, f.column, f.rows.tolist()) for f in read.faults] == [(Reason.RANGE, "timestamp", [1])]
+
+
+@pytest.mark.parametrize("none", [[0], [-1], [0] * 900, [0, 0, -1, None]])
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_times_in_another_unit_are_noticed_beside_those_that_say_none(unit: str, none: list[int | None]) -> None:
+    scale = {"ms": 1, "us": 1000}[unit]
+    times = pa.array([(1_700_000_000 + 60 * n) // scale for n in range(599)] + none, pa.int64())
+    with pytest.raises(SoukError, match=r"dates around .* January 1970\. They look like s"):
+        check_times(Source(path="e.csv", timestamp_unit=unit), times, 0.0)
+
+
+def test_days_without_signs_are_noticed_beside_a_zero() -> None:
+    with pytest.raises(SoukError, match=r"such as 20231114, .* Set data.events.timestamp_unit to iso"):
+        check_times(Source(path="e.csv"), pa.array([0, 20231114, 20231201]), 0.0)
+
+
+def test_a_clock_that_begins_at_0_has_its_unit() -> None:
+    times = pa.array([60_000 * n for n in range(1000)])
+    check_times(Source(path="e.csv"), times, 0.0)
+    assert not of_later_years(times)
+
+
+def test_times_that_all_say_none_stop() -> None:
+    with pytest.raises(SoukError, match="0 or less in each row"):
+        check_times(Source(path="e.csv", timestamp_unit="s"), pa.array([0, 0, -1, None]), 0.0)
+
+
+def test_of_two_units_the_right_one_of_most_is_told_with_the_other() -> None:
+    times = pa.array([1_700_000_000] * 6 + [1_700_000_000_000] * 4)
+    with pytest.raises(SoukError, match=r"40.0% of later years. Most look like s: write all in one unit"):
+        check_times(Source(path="e.csv"), times, 0.0)
 
 
 def test_dates_have_no_unit_and_items_may_be_of_1970(tmp_path: Path) -> None:

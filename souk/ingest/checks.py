@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from souk.ingest.cells import as_mask
 from souk.ingest.faults import Fault, Reason, fault
-from souk.schema import NO_ACTS
+from souk.schema import NO_ACTS, SECONDS
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
+LATER_MS = 315_532_800_000  # 1980-01-01: no clock that began at 0 with the log has run for so long
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
 
 
@@ -68,6 +69,25 @@ def check_future(name: str, table: pa.Table, latest: int) -> list[Fault]:
     """Times after `latest`, UTC epoch milliseconds."""
     columns = FUTURE.get(name, ())
     return [f for c in columns for f in fault(Reason.FUTURE, c, as_mask(pc.greater(table[c], latest)))]
+
+
+def of_later_years(times: pa.Array) -> bool:
+    """Whether most times of a table's events, UTC epoch milliseconds, are of 1980 and later: no other of them is of the
+    beginning of 1970 then, as it may be by a clock of the log's own. Times up to 0 stand for none."""
+    known = times.filter(pc.greater(times, 0))
+    return bool(len(known)) and 2 * pc.sum(pc.greater_equal(known, LATER_MS)).as_py() >= len(known)
+
+
+def check_early(table: pa.Table) -> list[Fault]:
+    """Times of events in the first weeks of 1970, in a table of later years: in another unit, such as seconds among
+    milliseconds, or as 0 for none."""
+    faults: list[Fault] = []
+    for name in FUTURE["events"]:
+        time = table[name].combine_chunks()
+        early = as_mask(pc.and_(pc.greater_equal(time, 0), pc.less(time, SECONDS.stop)))
+        seconds = early & as_mask(pc.greater_equal(time, SECONDS.start))
+        faults += fault(Reason.UNIT, name, seconds) + fault(Reason.RANGE, name, early & ~seconds)
+    return faults
 
 
 def check_size(table: pa.Table) -> list[Fault]:

@@ -80,8 +80,8 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
             typed = pc.divide(typed, 1000.0)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
-        if (column.name in ("created_at", ENDS) and alone) or (table.name == "events" and column.name in TIMES):
-            faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit, alone))
+        if alone and column.name in ("created_at", ENDS):
+            faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 
 
@@ -187,17 +187,11 @@ def _parse_time(source: Source, name: str, array: pa.Array, alone: bool) -> cell
     return cells.parse_time(array, unit, source.timezone)
 
 
-def _of_another_unit(raw: pa.Array, times: pa.Array, unit: str, alone: bool) -> np.ndarray:
-    """The mask of times that a smaller number than its `unit` tells, such as seconds among milliseconds.
-
-    Where the others are not of this century either, a clock of their own may have begun at 0, and nothing is told.
-    """
+def _of_another_unit(raw: pa.Array, times: pa.Array, unit: str) -> np.ndarray:
+    """The mask of times that a smaller number than its `unit` tells, such as seconds among milliseconds."""
     if unit not in ("ms", "us") or pa.types.is_temporal(raw.type):
         return np.zeros(len(times), bool)
-    found = cells.as_mask(pc.and_(pc.greater_equal(times, SECONDS.start), pc.less(times, SECONDS.stop)))
-    others = times.filter(pa.array(~found)).drop_null().to_numpy()
-    told = alone or (len(others) and np.median(others) >= 1000 * SECONDS.start)
-    return found & bool(told)
+    return cells.as_mask(pc.and_(pc.greater_equal(times, SECONDS.start), pc.less(times, SECONDS.stop)))
 
 
 def _raw_faults(batch: RawBatch, used: Mapping[str, list[str]]) -> list[Fault]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from souk.config import Source
 from souk.errors import SoukError, shown
 from souk.ingest import cells
+from souk.ingest.checks import LATER_MS
 from souk.ingest.convert import check_names, content_ids, convert
 from souk.ingest.faults import Fault
 from souk.ingest.mapping import TableSource
@@ -191,7 +192,8 @@ def _names_of_lines(batch: RawBatch) -> set[str]:
 
 
 def check_times(source: Source, times: pa.Array, unreadable: float, example: str = "", value: str = "") -> None:
-    """Most event times unreadable, in January 1970 or after 2200: the unit is wrong.
+    """Most event times unreadable, in January 1970 or after 2200: the unit is wrong. Those up to 0 stand for none, but
+    for the first of a clock that begins at 0.
 
     Args:
         source: of the events.
@@ -207,14 +209,23 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
     times = pc.drop_null(times)
     if not len(times):
         return
-    low, middle = pc.min(times).as_py(), int(np.median(times.to_numpy()))
+    first, times = pc.min(times).as_py(), times.filter(pc.greater(times, 0))
+    if not len(times):
+        raise SoukError("event times", "0 or less in each row", "Name another column in data.events.columns.timestamp.")
+    known = np.sort(times.to_numpy())
+    low, middle = int(known[len(known) // 20]), int(known[len(known) // 2])
     if unit == "ms" and cells.like_days(times):
         received = f"numbers such as {low}, which are days as ISO writes them without signs"
         raise SoukError(f"event times in {unit}", received, f"Set {key} to iso.")
-    if low > 0 and middle < FIRST_WEEKS_MS and unit in ("ms", "us"):
+    clock = first <= 0 and low < middle / 4  # seconds of real dates are closer together
+    if middle < FIRST_WEEKS_MS and unit in ("ms", "us") and not clock:
         right = "s" if unit == "ms" or middle < FIRST_WEEKS_MS / 1000 else "ms"
         received = f"dates around {pd.Timestamp(middle, unit='ms'):%d %B %Y}"
-        raise SoukError(f"event times in {unit}", received, f"They look like {right}: set {key} to {right}.")
+        remedy = f"They look like {right}: set {key} to {right}."
+        if others := np.mean(known >= LATER_MS):
+            received += f", and {others:.1%} of later years"
+            remedy = f"Most look like {right}: write all in one unit into the file, and set {key} to it."
+        raise SoukError(f"event times in {unit}", received, remedy)
     if middle > LATEST_MS:
         named = of_numbers(key, unit, middle / cells.MS_PER_UNIT[unit]) if unit in cells.MS_PER_UNIT else ""
         other = f"Name in {key} what they are in, or another column in data.events.columns.timestamp."

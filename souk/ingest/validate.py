@@ -22,7 +22,7 @@ from souk.errors import SoukError
 from souk.folders import whole_file
 from souk.ingest import no_dates
 from souk.ingest.accepted import Accepted
-from souk.ingest.checks import check_future, check_schema, check_size, new_values
+from souk.ingest.checks import check_early, check_future, check_schema, check_size, new_values, of_later_years
 from souk.ingest.faults import Fault, Reason, faulty
 from souk.ingest.infer import infer_schema
 from souk.ingest.mapping import TableSource
@@ -95,11 +95,13 @@ class Survey:
         rows: those that are not skipped.
         names: the columns of the files.
         good: a sample of the rows that the contract accepts.
+        later: of events, whether their times are of later years than the first weeks of 1970.
     """
 
     rows: int
     names: frozenset[str]
     good: pa.Table
+    later: bool
 
 
 def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Validated:
@@ -117,7 +119,7 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
     survey = _survey(table, rules)
     text, schema = _schema(table, rules, survey.good)
     bounds = find_bounds(survey.good, numeric_columns(table.name, table.kinds), rules.outliers)
-    judge = _Judge(table, rules, schema, bounds)
+    judge = _Judge(table, rules, schema, bounds, survey.later)
     makes_ids = table.makes_ids(survey.names)
     reading, sample = Reading(table, makes_ids), Sample(table.schema.append(pa.field("row", pa.int64())))
     accepted, ends = Accepted(table, spill, survey.good, survey.rows), RefusedItems()
@@ -153,8 +155,6 @@ def validate(table: TableSource, rules: Rules, spill: Path, refused: Path) -> Va
         *absent(table, reading.absent),
         *lone_places(table.name, survey.good),
         *judge.notices(),
-    )
-    notices += (
         *unsplit(table, survey.good),
         *no_dates.told(table.name, none),
         *untyped.notices(),
@@ -182,8 +182,8 @@ def _told(short: str, whole: str) -> str:
 class _Judge:
     """Finds the faults of rows, and what else there is to say of them."""
 
-    def __init__(self, table: TableSource, rules: Rules, schema: Any, bounds: list[Bounds]) -> None:
-        self.bounds = bounds
+    def __init__(self, table: TableSource, rules: Rules, schema: Any, bounds: list[Bounds], later: bool) -> None:
+        self.bounds, self._later = bounds, later
         self._name, self._rules, self._schema = table.name, rules, schema
         self._contract = contract_schema(table.name, table.kinds, rules.widths)
         self._new: dict[str, set[str]] = {}
@@ -192,6 +192,7 @@ class _Judge:
         """The rows, clipped where the config says so, and all their faults but repeated ids."""
         faults = _contract_faults(self._name, rows, self._contract, self._rules.latest)
         faults = _union(faults, check_schema(rows.table, self._schema, _unread(rows)))
+        faults += check_early(rows.table) if self._later else []
         good = ~faulty(faults, rows.table.num_rows)
         treated, outside, counted = treat_outliers(rows.table, good, self.bounds)
         self.bounds = [replace(a, outside=a.outside + b.outside) for a, b in zip(self.bounds, counted, strict=True)]
@@ -237,7 +238,8 @@ def _survey(table: TableSource, rules: Rules) -> Survey:
                     value = next(iter(rows.texts(name, each.rows[:1])), "")
     if table.name == "events":
         check_times(table.source, times.table["timestamp"], unreadable / max(1, count), example, value)
-    return Survey(count, frozenset(reading.names), good.table)
+    later = of_later_years(times.table["timestamp"].combine_chunks())
+    return Survey(count, frozenset(reading.names), good.table, later)
 
 
 def _contract_faults(name: str, rows: Rows, contract: Any, latest: int) -> list[Fault]:

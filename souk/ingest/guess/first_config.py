@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from souk.config import parse_config
-from souk.ingest.checks import check_schema
+from souk.ingest.checks import check_early, check_schema, of_later_years
 from souk.ingest.faults import faulty
 from souk.ingest.guess.aftermath import skip_aftermath
 from souk.ingest.guess.chosen import skip_unchosen
@@ -47,6 +48,7 @@ from souk.ingest.guess.zone import map_zone
 from souk.ingest.mapping import TableSource
 from souk.ingest.profile import SAMPLE_ROWS
 from souk.ingest.reading import Reading
+from souk.ingest.sample import Sample
 from souk.ingest.schemas import contract_schema
 from souk.progress import seldom
 
@@ -194,12 +196,18 @@ def _refused(text: str, key: str, tell: Callable[[str], None]) -> float:
     config = parse_config(text)
     kinds = getattr(config.columns, key)
     contract, refused, rows, due = contract_schema(key, kinds), 0, 0, seldom()
+    times, early = Sample(pa.schema([("timestamp", pa.int64())])), 0
     for batch in Reading(TableSource(key, getattr(config.data, key), kinds)):
         faults = [*batch.faults, *check_schema(batch.table, contract, {})]
-        refused += int(faulty(faults, batch.table.num_rows).sum())
-        rows += batch.table.num_rows
+        count = batch.table.num_rows
+        refused += int(faulty(faults, count).sum())
+        rows += count
+        if key == "events":
+            times.add(batch.table.select(["timestamp"]), np.ones(count, bool))
+            early += int((faulty(check_early(batch.table), count) & ~faulty(faults, count)).sum())
         if due():
             tell(f"{key}: {rows:,} rows read, to see what the contract would refuse")
+    refused += early if of_later_years(times.table["timestamp"].combine_chunks()) else 0
     return refused / max(1, rows)
 
 
