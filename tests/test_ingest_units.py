@@ -136,8 +136,10 @@ def test_days_without_signs_are_noticed_beside_a_zero() -> None:
         check_times(Source(path="e.csv"), pa.array([0, 20231114, 20231201]), 0.0)
 
 
-def test_a_clock_that_begins_at_0_has_its_unit() -> None:
-    times = pa.array([60_000 * n for n in range(1000)])
+@pytest.mark.parametrize("step", [1, 60_000, 4_000_000])
+@pytest.mark.parametrize("rows", [2, 1000])
+def test_a_clock_that_begins_at_0_has_its_unit(rows: int, step: int) -> None:
+    times = pa.array([step * n for n in range(rows)])
     check_times(Source(path="e.csv"), times, 0.0)
     assert not of_later_years(times)
 

@@ -217,9 +217,10 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
     if unit == "ms" and cells.like_days(times):
         received = f"numbers such as {low}, which are days as ISO writes them without signs"
         raise SoukError(f"event times in {unit}", received, f"Set {key} to iso.")
-    clock = first <= 0 and low < middle / 4  # seconds of real dates are closer together
+    right = "s" if unit == "ms" or middle < FIRST_WEEKS_MS / 1000 else "ms"
+    as_right = cells.MS_PER_UNIT[right] / cells.MS_PER_UNIT.get(unit, 1.0)
+    clock = first <= 0 and (low * as_right < LATER_MS or low < middle / 4)  # real dates are closer together
     if middle < FIRST_WEEKS_MS and unit in ("ms", "us") and not clock:
-        right = "s" if unit == "ms" or middle < FIRST_WEEKS_MS / 1000 else "ms"
         received = f"dates around {pd.Timestamp(middle, unit='ms'):%d %B %Y}"
         remedy = f"They look like {right}: set {key} to {right}."
         if others := np.mean(known >= LATER_MS):
