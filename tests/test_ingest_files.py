@@ -7,6 +7,7 @@ import lzma
 import os
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ from tests.ingest_fixtures import read_rows
 
 TEXT = "user_id,item_id\nu1,i1\nu2,i2\n"
 ROWS = [{"user_id": "u1", "item_id": "i1"}, {"user_id": "u2", "item_id": "i2"}]
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": partial(pa.compress, codec="zstd", asbytes=True),
+}
 
 
 def rows(path: Path, **keys: Any) -> list[dict[str, Any]]:
@@ -115,11 +122,29 @@ def test_lines_that_end_with_a_carriage_return_alone(tmp_path: Path) -> None:
         rows(tmp_path / "e.csv")
 
 
+@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_archives_of_several_parts_are_read_and_cut_ones_refused(tmp_path: Path, form: str, ending: str) -> None:
+    """Of a .zst that an upload had cut, what was there was taken for all."""
+    path = tmp_path / f"e.{form}.{ending}"
+    found = [{"user_id": f"u{n}", "item_id": os.urandom(9).hex()} for n in range(9000)]
+    lines = [json.dumps(row) if form == "jsonl" else ",".join(row.values()) for row in found]
+    head = "" if form == "jsonl" else "user_id,item_id\n"
+    parts = [PACK[ending](f"{text}\n".encode()) for text in (head + "\n".join(lines[:8999]), lines[8999])]
+    path.write_bytes(parts[0])
+    assert rows(path) == found[:8999]
+    path.write_bytes(parts[0] + parts[1])
+    assert rows(path) == found
+    for content in (parts[0][:-3], parts[0][: len(parts[0]) // 2], parts[0] + parts[1][:-3]):
+        path.write_bytes(content)
+        with pytest.raises(SoukError, match=rf"e\.{form}\.{ending} to be {form}.*Is the file whole"):
+            rows(path)
+
+
 @pytest.mark.parametrize("ending", ["gz", "bz2", "xz"])
 def test_damaged_archives_are_told_in_words(tmp_path: Path, ending: str) -> None:
-    pack: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
     path = tmp_path / f"e.csv.{ending}"
-    whole = pack[ending](TEXT.encode() + b"".join(b"u,%s\n" % os.urandom(9).hex().encode() for _ in range(9000)))
+    whole = PACK[ending](TEXT.encode() + b"".join(b"u,%s\n" % os.urandom(9).hex().encode() for _ in range(9000)))
     middle = len(whole) // 2
     for content in (b"no archive", whole[:middle], whole[:middle] + bytes(50) + whole[middle + 50 :]):
         path.write_bytes(content)
