@@ -1,17 +1,23 @@
-"""Texts of Parquet, whose bytes nobody has looked at: not all are UTF-8."""
+"""Texts of Parquet: views, which Arrow cannot take rows of, as what they show; bytes that nobody has looked at, of which
+not all are UTF-8."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
+VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+BYTES = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+
 
 def decoded(batch: pa.RecordBatch) -> tuple[pa.Table, tuple[tuple[int, str], ...]]:
     """The rows with U+FFFD for bytes that are not UTF-8, and row and column of the cells that have such bytes."""
+    batch = _without_views(batch)
     columns, wrong = list(batch.columns), list[tuple[int, str]]()
     for place, (name, column) in enumerate(zip(batch.schema.names, columns, strict=True)):
-        if _of_bytes(column.type) == column.type:
+        if _with(column.type, BYTES) == column.type:
             continue
         try:
             column.validate(full=True)
@@ -23,9 +29,17 @@ def decoded(batch: pa.RecordBatch) -> tuple[pa.Table, tuple[tuple[int, str], ...
     return pa.Table.from_arrays(columns, names=batch.schema.names), tuple(wrong)
 
 
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    kinds = [_with(column.type, VIEWS) for column in batch.columns]
+    if kinds == batch.schema.types:
+        return batch
+    columns = [column.cast(kind) for column, kind in zip(batch.columns, kinds, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
 def _decoded(column: pa.Array) -> tuple[pa.Array, list[int]]:
     texts, wrong = [], []
-    for row, value in enumerate(column.cast(_of_bytes(column.type)).to_pylist()):
+    for row, value in enumerate(column.cast(_with(column.type, BYTES)).to_pylist()):
         try:
             texts.append(_text(value, "strict"))
         except UnicodeDecodeError:
@@ -34,23 +48,21 @@ def _decoded(column: pa.Array) -> tuple[pa.Array, list[int]]:
     return pa.array(texts, column.type), wrong
 
 
-def _of_bytes(kind: pa.DataType) -> pa.DataType:
-    """The type with bytes in the place of texts, and of texts behind numbers (dictionaries)."""
-    if pa.types.is_string(kind):
-        return pa.binary()
-    if pa.types.is_large_string(kind):
-        return pa.large_binary()
-    if pa.types.is_dictionary(kind) and _of_bytes(kind.value_type) != kind.value_type:
-        return _of_bytes(kind.value_type)
+def _with(kind: pa.DataType, others: Mapping[pa.DataType, pa.DataType]) -> pa.DataType:
+    """The type with `others` in the place of those of its values, and of those behind numbers (dictionaries)."""
+    if kind in others:
+        return others[kind]
+    if pa.types.is_dictionary(kind) and _with(kind.value_type, others) != kind.value_type:
+        return _with(kind.value_type, others)
     if pa.types.is_map(kind):
-        return pa.map_(_of_bytes(kind.key_type), _of_bytes(kind.item_type))
+        return pa.map_(_with(kind.key_type, others), _with(kind.item_type, others))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_with(field.type, others)) for field in kind])
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(kind.value_field.with_type(_of_bytes(kind.value_type)))
+        return make(kind.value_field.with_type(_with(kind.value_type, others)))
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_of_bytes(kind.value_type)), kind.list_size)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_of_bytes(field.type)) for field in kind])
+        return pa.list_(kind.value_field.with_type(_with(kind.value_type, others)), kind.list_size)
     return kind
 
 
