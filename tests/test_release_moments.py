@@ -32,6 +32,7 @@ def event(user, minutes, kind="click", request=None, device="mobile"):
 def found(folder, events, least, monkeypatch, without=()):
     """The kind of the moments of some events, and of each the user, minutes after the window's start, the device."""
     monkeypatch.setattr(moments, "LEAST", least)
+    monkeypatch.setattr(moments, "FEWEST_REQUESTS", least)
     rows = [{"event_id": f"e{n:03d}", **each} for n, each in enumerate(events)]
     table = pa.Table.from_pylist(rows).drop_columns(list(without))
     table = table.cast(pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in table.schema]))

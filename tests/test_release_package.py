@@ -107,7 +107,7 @@ def test_the_same_inputs_give_the_same_name_and_golden_requests(release, shop, t
     told = [line.removeprefix(SAY) for line in capsys.readouterr().out.splitlines() if line.startswith(SAY)]
     assert [line.split()[0] for line in told[:4]] == ["putting", "reading", "answering", "answering"]
     asked = pq.read_metadata(tmp_path / "again" / "drift_reference.parquet").num_rows
-    assert told[3] == f"answering {asked:,} requests that drift is told by"
+    assert told[3] == f"answering {asked:,} engagements that drift is told by"
     assert name == release[1]
     assert (tmp_path / "again" / NAME).read_text() == (release[0] / NAME).read_text()
     other, _ = package_release(config("package_release", slate_size=7), *shop, str(tmp_path / "other"))

@@ -88,7 +88,7 @@ class Detector:
 
     def __init__(self, reference: Reference, settings: Settings) -> None:
         self.release = reference.release
-        self.reference_rows = reference.rows
+        self.reference_rows, self.reference_kind = reference.rows, reference.kind
         self.settings = settings
         self._columns = [_ColumnTests(c, reference.cells[c.name], settings) for c in reference.columns]
 

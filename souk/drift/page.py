@@ -21,8 +21,9 @@ svg { max-width: 100%; height: auto; }
 <h1>Drift of {{ release }}</h1>
 <p class="verdict {{ verdict }}"><b>{{ headline }}</b><br>
 Window {{ window.number }}: {{ window.rows }} requests, {{ began }} to {{ ended }} (UTC), against {{ reference_rows }}
-requests from when the release was made.{% if verdict == "alarm" %} What to do: see whether the change is real (a
-campaign, another season) or a fault (a column that is empty or renamed); if it is real, train again.{% endif %}</p>
+{{ reference_kind }} from when the release was made.{% if verdict == "alarm" %} What to do: see whether the change is
+real (a campaign, another season) or a fault (a column that is empty or renamed); if it is real, train
+again.{% endif %}</p>
 {% for column in drifted %}
 <h2>{{ loop.index }}. {{ column.name }}</h2>
 <p>{{ sentences[column.name] }} <small>p {{ column.p|shown }}, q {{ column.q|shown }},

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from souk.drift.columns import Cell, Column, columns_of, fill
 from souk.errors import SoukError
-from souk.monitored import KIND, PACE, REFERENCE, REQUESTS
+from souk.monitored import ENGAGEMENTS, KIND, PACE, REFERENCE, REQUESTS
 from souk.release.manifest import read_manifest
 from souk.spec import FeatureSpec, read_spec
 
@@ -30,6 +30,7 @@ class Reference:
         columns: what is tested.
         cells: by column name, a cell for every row of the sample.
         rows: how many.
+        kind: what they are of, one of `souk.monitored.MOMENTS`.
     """
 
     release: str
@@ -37,6 +38,7 @@ class Reference:
     columns: tuple[Column, ...]
     cells: dict[str, list[Cell]]
     rows: int
+    kind: str = ENGAGEMENTS
 
     @classmethod
     def load(cls, folder: str | Path, excluded: Collection[str] | None = ()) -> Reference:
@@ -59,9 +61,9 @@ class Reference:
             table = pq.read_table(path / REFERENCE)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path / REFERENCE, str(error)) from error
+        kind = (table.schema.metadata or {}).get(KIND, ENGAGEMENTS.encode()).decode()
         if excluded is None:
-            asked = (table.schema.metadata or {}).get(KIND) == REQUESTS.encode()
-            excluded = CALENDAR if asked else (*CALENDAR, *PACE)
+            excluded = CALENDAR if kind == REQUESTS else (*CALENDAR, *PACE)
         columns = columns_of(spec, excluded)
         absent = sorted({column.feature for column in columns} - set(table.column_names))
         if absent:
@@ -72,7 +74,7 @@ class Reference:
                 f"{len(table)}",
                 "Train on more data: it holds requests of the test window.",
             )
-        return cls(manifest["name"], spec, columns, _cells(table, columns, path / REFERENCE), len(table))
+        return cls(manifest["name"], spec, columns, _cells(table, columns, path / REFERENCE), len(table), kind)
 
 
 def _cells(table: pa.Table, columns: tuple[Column, ...], path: Path) -> dict[str, list[Cell]]:

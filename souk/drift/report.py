@@ -52,6 +52,7 @@ def page(monitor: Monitor, window: Window, windows: Sequence[Window]) -> str:
         began=_moment(window.began),
         ended=_moment(window.ended),
         reference_rows=monitor.detector.reference_rows,
+        reference_kind=monitor.detector.reference_kind,
         settings=monitor.detector.settings,
         drifted=drifted,
         sentences={column.name: sentence(column) for column in drifted},

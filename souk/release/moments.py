@@ -17,6 +17,7 @@ from souk.ordered import in_order
 from souk.schema import EventType
 from souk.spec import FeatureSpec
 
+FEWEST_REQUESTS = 200  # with fewer a window is not tested either
 LEAST = 1_000  # moments, as many as a window of requests has
 
 
@@ -36,9 +37,9 @@ class Moments:
 def asked_moments(tables: str | Path, features: str | Path, spec: FeatureSpec) -> Moments:
     """The moments of the test window in which a slate was asked for.
 
-    They are the logged requests, by their impressions, where these have the context of what users did. Of a log without
-    those they are the beginnings of visits, and of one that has fewer than LEAST of them the engaging events, although
-    these follow one another faster than requests.
+    They are the logged requests, by their impressions, where there are some and these have the context of what users
+    did. Of a log without those they are the beginnings of visits, and of one that has fewer than LEAST of them the
+    engaging events, although these follow one another faster than requests.
 
     Args:
         tables: output of ingest.
@@ -48,7 +49,7 @@ def asked_moments(tables: str | Path, features: str | Path, spec: FeatureSpec) -
     start = json.loads(Path(features, "windows.json").read_text(encoding="utf-8"))["test_start"]
     events = Path(tables, "events.parquet")
     visits, requests = _visits(events, spec, start), _requests(events, spec, start)
-    if len(requests) >= LEAST and _as_told(requests) >= _as_told(visits):
+    if len(requests) >= FEWEST_REQUESTS and _as_told(requests) >= _as_told(visits):
         kind, rows = REQUESTS, requests
     elif len(visits) >= LEAST:
         kind, rows = VISITS, visits

@@ -103,7 +103,7 @@ def _write_answers(bundle: Bundle, tables: str, features: Path) -> int:
     write_golden(bundle.folder, golden, answer(golden))
     moments = asked_moments(tables, features, bundle.spec)
     sample = reference_requests(moments, tables, bundle.spec, bundle.settings.slate_size)
-    report(f"answering {len(sample):,} requests that drift is told by")
+    report(f"answering {len(sample):,} {moments.kind} that drift is told by")
     blocks = [sample[start : start + BLOCK] for start in range(0, len(sample), BLOCK)]
     told = golden_answers(_told(recommender, features))
     slates = [slate for block in blocks for slate in told(block)]

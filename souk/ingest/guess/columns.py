@@ -94,7 +94,10 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
         SoukError: a file that cannot be read, is empty, or has no names.
     """
 
+    formats = set[str]()
+
     def look(batch: RawBatch) -> None:
+        formats.add(file_format(source, batch.file))
         if named or file_format(source, batch.file) != "csv":
             check_count(name, header, batch)
         else:
@@ -103,7 +106,7 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
     named, header = bool(header), () if tuple(header) == FIRST else header
     source = formed(Source(path=path if "://" in path else os.path.abspath(path), header=tuple(header)))
     columns, unread = sample(source, look)
-    if unread:  # what is no UTF-8 is most often an export for a spreadsheet; other formats have no encoding
+    if unread and formats == {"csv"}:  # most often an export for a spreadsheet; other formats have no encoding
         other = source.model_copy(update={"encoding": "cp1252"})
         again, still = sample(other)
         source, columns = (source, columns) if still else (other, again)
