@@ -80,6 +80,8 @@ def test_items_and_users_may_be_older_than_1970(name: str, schema: str | None) -
         ('name: "c" type: BYTES presence { min_fraction: 1 }', {"missing c": [2]}),
         ('name: "n" type: FLOAT float_domain { min: 2 max: 3 }', {"range n": [0]}),
         ('name: "l" type: BYTES string_domain { value: "a" }', {"domain l": [0]}),
+        ('name: "v" type: FLOAT float_domain { max: 1.5 }', {"range v": [0]}),
+        ('name: "l" type: FLOAT float_domain { max: 1.5 }', {}),  # of texts nothing is less
         ('name: "l" type: BYTES value_count { min: 1 max: 1 }', {"dimension l": [0, 1]}),
         ('name: "v" type: FLOAT value_count { min: 2 max: 2 }', {"dimension v": [1]}),
         ('name: "v" type: FLOAT shape { dim { size: 2 } }', {"dimension v": [1]}),
@@ -193,6 +195,14 @@ def test_a_row_with_several_faults_counts_once_under_the_first_reason(tmp_path: 
         "file": "u.csv",
         "reasons": ["type age", "range created_at", "duplicate user_id"],
     }
+
+
+def test_a_list_outside_a_closed_domain_is_refused_with_its_entries(tmp_path: Path) -> None:
+    rows = table("users", {"tags": Kind.LIST}, user_id=["1", "2"], tags=[["a"], ["b", None, "c"]])
+    writer = QuarantineWriter(tmp_path / "q.parquet", {})
+    writer.add(Rows(rows, [], RawBatch("u.csv", rows, np.arange(1, 3))), [Fault(Reason.DOMAIN, "tags", np.array([1]))])
+    writer.close()
+    assert writer.outcome("users", 2, {}, 0, 1).values == {"domain tags": ["b", "c"]}
 
 
 def test_rows_that_are_lost_are_noticed() -> None:

@@ -109,12 +109,15 @@ def new_values(table: pa.Table, schema: Any) -> dict[str, list[str]]:
     for feature in schema.feature:
         values = list(feature.string_domain.value) or domains.get(feature.domain, [])
         if values and feature.name in table.column_names and not closed_domain(feature, domains):
-            column = table[feature.name]
-            entries = pc.drop_null(pc.unique(pc.list_flatten(column) if pa.types.is_list(column.type) else column))
-            unknown = sorted(set(entries.to_pylist()) - set(values))
+            unknown = sorted(set(distinct(table[feature.name])) - set(values))
             if unknown:
                 found[feature.name] = unknown
     return found
+
+
+def distinct(column: pa.ChunkedArray) -> list[Any]:
+    """The different values of a column, of lists those of their entries."""
+    return pc.drop_null(pc.unique(pc.list_flatten(column) if pa.types.is_list(column.type) else column)).to_pylist()
 
 
 def _outside(column: pa.Array, values: list[str]) -> np.ndarray:
@@ -141,6 +144,8 @@ def _out_of_range(column: pa.Array, feature: Any) -> np.ndarray:
     kind = feature.WhichOneof("domain_info")
     if kind not in ("int_domain", "float_domain") or pa.types.is_string(column.type):
         return wrong
+    if pa.types.is_list(column.type):
+        return _any(column, _out_of_range(column.flatten(), feature))
     domain = getattr(feature, kind)
     if domain.HasField("min"):
         wrong |= as_mask(pc.less(column, domain.min))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from souk.errors import SoukError
+from souk.ingest.checks import distinct
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import Rows
@@ -157,8 +158,7 @@ class QuarantineWriter:
                 continue
             here = np.array([row for row, why in first.items() if why == (reason, column)], dtype=np.int64)
             if reason == Reason.DOMAIN:
-                found = rows.table[column].take(pa.array(here)).combine_chunks()
-                texts = [str(value) for value in found.drop_null().unique().to_pylist()]
+                texts = [str(value) for value in distinct(rows.table[column].take(pa.array(here)))]
             else:
                 texts = rows.texts(self._names.get(column, ""), here)
             kept += [text for text in texts if text not in kept][: VALUES - len(kept)]

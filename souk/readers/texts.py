@@ -1,5 +1,5 @@
-"""Texts of Parquet: views, which Arrow cannot take rows of, as what they show; bytes that nobody has looked at, of which
-not all are UTF-8."""
+"""Texts of Parquet: views, which Arrow cannot take rows of, as what they show, and bytes that nobody has looked at: not
+all are UTF-8."""
 
 from __future__ import annotations
 
