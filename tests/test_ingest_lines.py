@@ -10,7 +10,7 @@ from souk.config import Source
 from souk.errors import SoukError
 from souk.ingest.mapping import TableSource
 from souk.ingest.reading import Reading, look
-from souk.readers import json_lines
+from souk.readers import json_lines, read_batches
 
 LINE = {"user_id": "u", "item_id": "i", "event_type": "click", "timestamp": 1_700_000_000_000}
 
@@ -47,6 +47,13 @@ def test_a_file_may_lack_what_a_line_may_lack(tmp_path: Path) -> None:
     (tmp_path / "e/d.jsonl").write_text("{\n")
     source = events(tmp_path / "e", columns={"device": "device"}, skip={"sort": ("open",)})
     assert sum(rows.table.num_rows for rows in Reading(source)) == 5 + 6 + 1
+
+
+def test_not_a_number_is_missing_as_in_a_table_of_numbers(tmp_path: Path) -> None:
+    """As Python writes the empty cells of a frame; one user of all visitors was called nan."""
+    (tmp_path / "e.jsonl").write_text('{"user_id": NaN, "item_id": "i", "n": 1.5}\n{"user_id": "nan", "n": Infinity}\n')
+    [batch] = read_batches(Source(path=str(tmp_path / "e.jsonl")))
+    assert batch.table.to_pydict() == {"user_id": [None, "nan"], "item_id": ["i", None], "n": ["1.5", "inf"]}
 
 
 def test_what_the_first_lines_lack_is_told_before_all_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
