@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from souk.ingest.cells import as_mask
 from souk.ingest.faults import Fault, Reason, fault
+from souk.ingest.schemas import bounds_of_width
 from souk.schema import NO_ACTS, SECONDS
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
@@ -156,9 +157,7 @@ def _out_of_range(column: pa.Array, feature: Any) -> np.ndarray:
 
 def _wrong_width(column: pa.Array, feature: Any) -> np.ndarray:
     """Lists that are present and shorter or longer than the schema's value_count or shape."""
-    low, high = feature.value_count.min, feature.value_count.max
-    if feature.HasField("shape") and len(feature.shape.dim) == 1:
-        low = high = feature.shape.dim[0].size
+    low, high = bounds_of_width(feature)
     lengths = pc.list_value_length(column)
     wrong = as_mask(pc.less(lengths, low))
     return wrong | as_mask(pc.greater(lengths, high)) if high else wrong

@@ -49,11 +49,13 @@ def contract_schema(table: str, kinds: Mapping[str, Kind], widths: Mapping[str, 
     return schema
 
 
-def read_schema(table: str, text: str, kinds: Mapping[str, Kind], origin: str) -> Any:
-    """Parses a schema file and checks that it speaks of the declared columns.
+def read_schema(
+    table: str, text: str, kinds: Mapping[str, Kind], origin: str, widths: Mapping[str, int] | None = None
+) -> Any:
+    """Parses a schema file and checks that it speaks of the declared columns; `widths` are those of vectors.
 
     Raises:
-        SoukError: no schema, or a declared column that it does not know.
+        SoukError: no schema, or a declared column that it does not know, or knows with another type or width.
     """
     schema = schema_pb2.Schema()
     try:
@@ -76,7 +78,22 @@ def read_schema(table: str, text: str, kinds: Mapping[str, Kind], origin: str) -
                 "none" if name not in features else schema_pb2.FeatureType.Name(features[name].type),
                 "Add it, or delete the file to have it inferred again.",
             )
+        low, high = bounds_of_width(features[name])
+        width = (widths or {}).get(name, low)
+        if not low <= width <= (high or width):
+            raise SoukError(
+                f"{origin} to have vectors {name} of {width} numbers",
+                str(low) if low == high else f"{low} to {high or 'any'}",
+                "Mend its value_count, or delete the file to have it inferred again.",
+            )
     return schema
+
+
+def bounds_of_width(feature: Any) -> tuple[int, int]:
+    """The fewest and most entries of a list by a schema; 0 most where these have no bound."""
+    if feature.HasField("shape") and len(feature.shape.dim) == 1:
+        return feature.shape.dim[0].size, feature.shape.dim[0].size
+    return feature.value_count.min, feature.value_count.max
 
 
 def schema_text(table: str, dataset: str, schema: Any) -> str:

@@ -254,8 +254,8 @@ def _schema(table: TableSource, rules: Rules, good: pa.Table) -> tuple[str, Any]
     if text:
         origin = f"schema {name}.pbtxt" + ("" if rules.given else f" in {folder.folder}")
         try:
-            return text, read_schema(name, text, table.kinds, origin)
-        except SoukError:  # a column was declared since
+            return text, read_schema(name, text, table.kinds, origin, rules.widths)
+        except SoukError:  # a column was declared since, or is of another width
             if rules.given or folder.edited(name):
                 raise
     schema = infer_schema(name, table.kinds, table_statistics(good))
