@@ -164,6 +164,16 @@ def test_times_with_a_decimal_comma_or_a_small_z() -> None:
     assert parsed(cells.parse_time(day, "dmy")) == ([1_709_164_800_500], [False])
 
 
+@pytest.mark.parametrize(("unit", "ticks"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_durations_are_seconds_and_no_times(unit: str, ticks: int) -> None:
+    """As pandas writes a timedelta: of 5 seconds 5,000,000,000."""
+    stayed = pa.array([5 * ticks, 0, None], pa.duration(unit))
+    assert parsed(cells.parse_number(stayed)) == ([5.0, 0.0, None], [False] * 3)
+    assert parsed(cells.parse_integer(stayed)) == ([5, 0, None], [False] * 3)
+    with pytest.raises(pa.ArrowInvalid):
+        cells.parse_time(stayed, "ms")
+
+
 def test_vectors_of_every_type() -> None:
     fixed = pa.array([[1.0, 2.0], None], pa.list_(pa.float64(), 2))
     assert parsed(cells.parse_vector(fixed)) == ([[1.0, 2.0], None], [False, False])

@@ -77,6 +77,20 @@ def test_the_unit_of_the_file_is_named(tmp_path: Path, config: str, seconds: int
         check_times(given, rows.table["timestamp"], unread, value=value if unread else "")
 
 
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_a_duration_says_its_unit_itself(tmp_path: Path, unit: str) -> None:
+    stayed = pa.array([5_000, None], pa.duration("ms"))
+    table = {"who": ["u", "v"], "what": ["i", "j"], "when": [1_700_000_000_000] * 2, "stayed": stayed}
+    parquet.write_table(pa.table(table), tmp_path / "e.parquet")
+    given = source(tmp_path / "e.parquet", "ms").model_copy(
+        update={"columns": MAPPED | {"dwell_seconds": "stayed"}, "dwell_unit": unit}
+    )
+    assert read_rows("events", given, {}).table["dwell_seconds"].to_pylist() == [5.0, None]
+    late = given.model_copy(update={"columns": MAPPED | {"timestamp": "stayed"}})
+    with pytest.raises(SoukError, match=r"Received: a column of duration\[ms\] in e\.parquet\. Map another column"):
+        read_rows("events", late, {})
+
+
 @pytest.mark.parametrize(
     ("times", "unit", "refused"),
     [

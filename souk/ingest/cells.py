@@ -34,6 +34,7 @@ EARLY, FAR = r"^1([0-5]\d{2}|6[0-6]\d|67[0-7])", r"^(22[6-9]\d|2[3-9]\d{2}|[3-9]
 MISSING = ("", "na", "n/a", "nan", "null", "none", "\\n")  # as a number, time or truth value; text only ""
 TRUE = ("true", "t", "yes", "y", "1", "ja", "j", "wahr", "oui", "vrai", "si", "sí", "sì", "sim")
 FALSE = ("false", "f", "no", "n", "0", "nein", "falsch", "non", "faux", "não", "nao")
+TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a second
 MS_PER_UNIT = {"ms": 1.0, "s": 1000.0, "us": 0.001}
 Parsed = tuple[pa.Array, np.ndarray]
 
@@ -63,10 +64,13 @@ def with_points(array: pa.Array) -> pa.Array:
 
 
 def parse_number(array: pa.Array) -> Parsed:
-    """Finite float64 numbers; texts may have commas between thousands."""
+    """Finite float64 numbers, seconds of durations; texts may have commas between thousands."""
     if pa.types.is_null(array.type):
         return array.cast(pa.float64()), np.zeros(len(array), bool)
-    if _is_number(array.type):
+    if pa.types.is_duration(array.type):
+        number = pc.divide(array.cast(pa.int64()).cast(pa.float64(), safe=False), TICKS[array.type.unit])
+        wrong = np.zeros(len(array), bool)
+    elif _is_number(array.type):
         number, wrong = array.cast(pa.float64(), safe=False), np.zeros(len(array), bool)
     else:
         text = _without_commas(_present(array))
@@ -107,6 +111,8 @@ def parse_time(array: pa.Array, unit: str, zone: str = "UTC") -> Parsed:
         unit: ms, s, us (since 1970 in UTC), iso, or mdy and dmy, which read what iso does and days in their order.
         zone: that of dates and times which name none.
     """
+    if pa.types.is_duration(array.type):
+        raise pa.ArrowInvalid("a duration is no time")
     if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
         time = array.cast(pa.timestamp("ms", getattr(array.type, "tz", None)), safe=False).cast(pa.int64())
         aware = getattr(array.type, "tz", None)

@@ -76,7 +76,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
         if comma and column.name not in source.constants and is_number(column):
             array = cells.with_points(array)
         typed, wrong = _parse(table, column, array, batch.file, alone)
-        if column.name == "dwell_seconds" and source.dwell_unit == "ms":
+        if column.name == "dwell_seconds" and source.dwell_unit == "ms" and not pa.types.is_duration(array.type):
             typed = pc.divide(typed, 1000.0)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
