@@ -155,9 +155,13 @@ def _grows(column: Column, each: pd.DataFrame) -> str:
         alike = known.corrwith(numbers.dropna().rank()).abs()  # the best-seller is the first in a rank
         if len(alike) and alike.max() >= ALIKE:
             return f"it goes with {alike.idxmax()}, by a rank correlation of {alike.max():.2f}"
-    if FEWEST_VALUES <= column.distinct <= MOST_CLASSES:  # of two, as vip or not, nobody knows which came first
+    if 2 <= column.distinct <= MOST_CLASSES:
         classes = cells.parse_text(column.values)[0].to_pandas().dropna()
-        shares = _between(classes, each.loc[classes.index].rank())
+        ranks = each.loc[classes.index].rank()
+        if column.distinct == 2:  # as vip or not: nobody knows which came first, but where no row is an exception
+            parting = _parting(classes, ranks)
+            return f"its two values part all rows by {parting.idxmax()}" if parting.any() else ""
+        shares = _between(classes, ranks)
         if len(shares) and shares.max() >= CLASSED:
             return f"its values are classes of {shares.idxmax()}, {shares.max():.0%} of whose ranks they tell"
     return ""
@@ -168,6 +172,13 @@ def _amounts(column: Column) -> pd.Series:
     if banded(column):
         return lower_bounds(column)
     return cells.parse_number(column.values)[0].to_pandas() if column.numeric else pd.Series(dtype=float)
+
+
+def _parting(classes: pd.Series, ranks: pd.DataFrame) -> pd.Series:
+    """By which columns of `ranks` all rows of one of two classes are above all of the other, each of several rows."""
+    groups = ranks.groupby(classes)
+    many = (groups.count().min() >= FEWEST_CLASS) & (ranks.count() >= FEWEST)
+    return many & (groups.min().max() > groups.max().min())
 
 
 def _between(classes: pd.Series, ranks: pd.DataFrame) -> pd.Series:
