@@ -162,6 +162,14 @@ def test_damaged_archives_are_told_in_words(tmp_path: Path, ending: str) -> None
             rows(path)
 
 
+def test_lists_of_one_length_of_which_one_is_missing_are_told(tmp_path: Path) -> None:
+    """Arrow itself cannot read what it wrote there."""
+    image = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float32(), 2))
+    parquet.write_table(pa.table({"item_id": ["a", "b", "c"], "image": image}), tmp_path / "i.parquet")
+    with pytest.raises(SoukError, match=r"of size=2 .*Write lists of any length, as pa\.list_\(pa\.float32\(\)\)"):
+        rows(tmp_path / "i.parquet")
+
+
 @pytest.mark.parametrize(("names", "expected"), [((), "Received: 0"), (("a.csv", "b.csv"), "Received: 2")])
 def test_a_zip_holds_one_file(tmp_path: Path, names: tuple[str, ...], expected: str) -> None:
     path = tmp_path / "e.csv.zip"

@@ -18,6 +18,7 @@ from souk.readers.json_lines import read_jsonl
 from souk.readers.raw import RawBatch
 from souk.readers.texts import decoded
 
+FIXED = "Expected all lists to be of size"  # Arrow cannot read lists of one length of which it wrote a missing one
 BATCH_ROWS = 1 << 17
 BATCH_BYTES = 1 << 25
 
@@ -55,6 +56,8 @@ def read_batches(
             raise SoukError(f"a file {file.name}", "nothing there", missing) from error
         except (pa.ArrowException, *BROKEN) as error:
             remedy = "Is the file whole, and `format` right?"
+            if FIXED in str(error):
+                remedy = "Write lists of any length, as pa.list_(pa.float32()), or one in each row."
             raise SoukError(f"{file.name} to be {kind}", first_line(error), remedy) from error
 
 
