@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import fsspec
 import numpy as np
@@ -160,6 +161,15 @@ def test_damaged_archives_are_told_in_words(tmp_path: Path, ending: str) -> None
         path.write_bytes(content)
         with pytest.raises(SoukError, match=rf"e\.csv\.{ending} to be csv"):
             rows(path)
+
+
+def test_uuids_of_parquet_are_their_texts(tmp_path: Path) -> None:
+    ids = [UUID(int=n) for n in range(2)]
+    table = {"user_id": pa.array([*ids, None], pa.uuid()), "item_id": ["i", "j", "k"], "event_type": ["click"] * 3}
+    parquet.write_table(pa.table({**table, "timestamp": [1_700_000_000_000] * 3}), tmp_path / "e.parquet")
+    read = read_rows("events", Source(path=str(tmp_path / "e.parquet")), {})
+    assert read.table["user_id"].to_pylist() == [*map(str, ids), None]
+    assert str(ids[1]) in read.texts()[1]
 
 
 def test_lists_of_one_length_of_which_one_is_missing_are_told(tmp_path: Path) -> None:
