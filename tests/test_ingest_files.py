@@ -163,6 +163,19 @@ def test_damaged_archives_are_told_in_words(tmp_path: Path, ending: str) -> None
             rows(path)
 
 
+@pytest.mark.parametrize("head", ['"user\nid",item_id', 'user_id,"item\r\nid"'])
+def test_a_name_with_a_line_break_is_told(tmp_path: Path, head: str) -> None:
+    """As spreadsheets write it: all rows were malformed, by the delimiter as it was said."""
+    (tmp_path / "e.csv").write_text(f"{head}\nu1,i1\n", newline="")
+    with pytest.raises(SoukError, match=r"e\.csv in one line.*a quote that this line does not close"):
+        rows(tmp_path / "e.csv")
+
+
+def test_a_quote_within_a_name_opens_none(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text('user_id,size in "\nu1,5\n')
+    assert rows(tmp_path / "e.csv") == [{"user_id": "u1", 'size in "': "5"}]
+
+
 def test_uuids_of_parquet_are_their_texts(tmp_path: Path) -> None:
     ids = [UUID(int=n) for n in range(2)]
     table = {"user_id": pa.array([*ids, None], pa.uuid()), "item_id": ["i", "j", "k"], "event_type": ["click"] * 3}

@@ -81,6 +81,9 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
     delimiter = form.delimiter or frequent
     if form.header:
         return list(form.header), delimiter
+    if form.quotes and re.search(rf'(^|{re.escape(delimiter)})"[^"]*$', first):
+        received = f"a quote that this line does not close: {first[:80]}"
+        raise SoukError(f"the column names of {file.name} in one line", received, "Write each without a line break.")
     if len(delimiter) > 1:
         return [name.strip() for name in first.split(delimiter)], delimiter
     quoting = {"quotechar": '"'} if form.quotes else {"quoting": csv.QUOTE_NONE}
