@@ -25,6 +25,14 @@ def write(path: Path) -> str:
     return str(path)
 
 
+def test_an_atomic_file_has_an_encoding(tmp_path: Path) -> None:
+    rows = "".join(f"u{n % 9}\ti{n % 7}\t{1_700_000_000 + n}\tKöln\n" for n in range(99))
+    head = "user_id:token\titem_id:token\ttimestamp:float\tcity:token\n"
+    (tmp_path / "e.inter").write_bytes(f"{head}{rows}".encode("cp1252"))
+    _, config = init(tmp_path, str(tmp_path / "e.inter"))
+    assert config.data.events.encoding == "cp1252"
+
+
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
 def test_files_that_have_no_encoding_are_given_none(tmp_path: Path, ending: str) -> None:
     _, config = init(tmp_path, write(tmp_path / f"e.{ending}"))

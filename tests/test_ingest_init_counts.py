@@ -68,6 +68,18 @@ def test_what_goes_with_how_many_events_each_has_tells_events_of_later(
     assert (column in declared, bool(re.search(told, text))) == (not counted, counted)
 
 
+def test_a_kind_whose_items_alone_can_be_bought_is_one(tmp_path: Path) -> None:
+    """Of videos and articles some acts are of one alone, and these are no flags of what was done."""
+    rows = enrolments()
+    bought = {row["item_id"] for row in rows if row["action"] == "buy"}
+    items = sorted({row["item_id"] for row in rows})
+    log = [row for row in rows if row["action"] == "view" or items.index(row["item_id"]) % 2]
+    assert len(bought) > 20
+    table = [{"item_id": item, "kind": ("article", "video")[n % 2]} for n, item in enumerate(items)]
+    _, config = init(tmp_path, write(log, tmp_path / "e.csv"), write(table, tmp_path / "i.csv"), None)
+    assert "kind" in config.columns.items
+
+
 @pytest.mark.parametrize("flipped", [0, 10])
 def test_a_flag_of_who_bought_in_the_log_tells_events_of_later(tmp_path: Path, flipped: int) -> None:
     """It says of each moment of the training who will buy; of one with exceptions nobody knows which came first."""

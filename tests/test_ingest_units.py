@@ -158,6 +158,23 @@ def test_a_clock_that_begins_at_0_has_its_unit(rows: int, step: int) -> None:
     assert not of_later_years(times)
 
 
+@pytest.mark.parametrize("power", [0.5, 0.33])
+def test_a_clock_from_0_of_a_log_that_grows_has_its_unit(power: float) -> None:
+    """Linearly, and with the square."""
+    draws = np.random.default_rng(0).random(20_000)
+    times = np.r_[0, np.sort((30 * 86_400_000 * draws**power).astype(np.int64))]
+    check_times(Source(path="e.csv"), pa.array(times), 0.0)
+
+
+@pytest.mark.parametrize("arrived", [0, 1_700_000_000])
+def test_when_an_event_was_known_refuses_none(tmp_path: Path, arrived: int) -> None:
+    """Nothing is learned from it, and 0 is what numbers are that nobody has set."""
+    row = {"user_id": "u", "item_id": "i", "event_type": "click", "timestamp": 1_700_000_000_000, "arrived_at": arrived}
+    path = tmp_path / "e.jsonl"
+    path.write_text((json.dumps(row) + "\n") * 3)
+    assert read_rows("events", Source(path=str(path)), {}).faults == []
+
+
 def test_times_that_all_say_none_stop() -> None:
     with pytest.raises(SoukError, match="0 or less in each row"):
         check_times(Source(path="e.csv", timestamp_unit="s"), pa.array([0, 0, -1, None]), 0.0)

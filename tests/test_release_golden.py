@@ -46,6 +46,10 @@ def test_requests_are_the_same_every_time_and_one_user_is_unknown(features):
     assert all(r.timestamp > r.state.events[-1].timestamp for r in requests if r.state.count)
 
 
+def test_one_request_is_of_nobody(features):
+    assert [request.user_id for request in golden_requests(features, SPEC, 1)] == ["nobody"]
+
+
 def test_what_is_read_is_what_was_written(features, release):
     for wanted, (found, _) in zip(golden_requests(features, SPEC), read_golden(release), strict=True):
         assert str(found) == str(wanted)

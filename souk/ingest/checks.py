@@ -82,13 +82,10 @@ def of_later_years(times: pa.Array) -> bool:
 def check_early(table: pa.Table) -> list[Fault]:
     """Times of events in the first weeks of 1970, in a table of later years: in another unit, such as seconds among
     milliseconds, or as 0 for none."""
-    faults: list[Fault] = []
-    for name in FUTURE["events"]:
-        time = table[name].combine_chunks()
-        early = as_mask(pc.and_(pc.greater_equal(time, 0), pc.less(time, SECONDS.stop)))
-        seconds = early & as_mask(pc.greater_equal(time, SECONDS.start))
-        faults += fault(Reason.UNIT, name, seconds) + fault(Reason.RANGE, name, early & ~seconds)
-    return faults
+    time = table["timestamp"].combine_chunks()
+    early = as_mask(pc.and_(pc.greater_equal(time, 0), pc.less(time, SECONDS.stop)))
+    seconds = early & as_mask(pc.greater_equal(time, SECONDS.start))
+    return fault(Reason.UNIT, "timestamp", seconds) + fault(Reason.RANGE, "timestamp", early & ~seconds)
 
 
 def check_size(table: pa.Table) -> list[Fault]:

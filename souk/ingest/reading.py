@@ -219,7 +219,7 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
         raise SoukError(f"event times in {unit}", received, f"Set {key} to iso.")
     right = "s" if unit == "ms" or middle < FIRST_WEEKS_MS / 1000 else "ms"
     as_right = cells.MS_PER_UNIT[right] / cells.MS_PER_UNIT.get(unit, 1.0)
-    clock = first <= 0 and (low * as_right < LATER_MS or low < middle / 4)  # real dates are closer together
+    clock = first <= 0 and (low * as_right < LATER_MS or low < middle / 2)  # real dates are closer together
     if middle < FIRST_WEEKS_MS and unit in ("ms", "us") and not clock:
         received = f"dates around {pd.Timestamp(middle, unit='ms'):%d %B %Y}"
         remedy = f"They look like {right}: set {key} to {right}."

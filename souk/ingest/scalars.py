@@ -15,8 +15,6 @@ def text_of(array: pa.Array) -> pa.Array:
     """Any scalar as a string; numbers that are whole have no ".0", of whatever type."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if isinstance(array.type, pa.UuidType):
-        return pa.array([value and str(value) for value in array.to_pylist()], pa.string())
     if pa.types.is_floating(array.type):
         values = array.to_numpy(zero_copy_only=False).astype(np.float64)  # EXACT is beyond half floats
         whole = pa.array((np.abs(values) < EXACT) & (np.nan_to_num(values) % 1 == 0))

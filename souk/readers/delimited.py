@@ -81,18 +81,28 @@ def _names(file: File, form: Form) -> tuple[list[str], str]:
     delimiter = form.delimiter or frequent
     if form.header:
         return list(form.header), delimiter
-    if form.quotes and re.search(rf'(^|{re.escape(delimiter)})"[^"]*$', first):
-        received = f"a quote that this line does not close: {first[:80]}"
-        raise SoukError(f"the column names of {file.name} in one line", received, "Write each without a line break.")
     if len(delimiter) > 1:
         return [name.strip() for name in first.split(delimiter)], delimiter
     quoting = {"quotechar": '"'} if form.quotes else {"quoting": csv.QUOTE_NONE}
     try:
+        if form.quotes and _open(first, delimiter):
+            received = f"a quote that this line does not close: {first[:80]}"
+            remedy = "Write each without a line break, or give `header` where this is a row."
+            raise SoukError(f"the column names of {file.name} in one line", received, remedy)
         names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, **quoting))]
     except csv.Error as error:
         remedy = "End each line with a line feed, and write the column names first."
         raise SoukError(f"column names in the first line of {file.name}", str(error), remedy) from error
     return [name.partition(":")[0] if form.typed else name for name in names], delimiter
+
+
+def _open(line: str, delimiter: str) -> bool:
+    """Whether a quote is open at the end of a line."""
+    try:
+        next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return str(error) == "unexpected end of data"
+    return False
 
 
 def _read_delimited(file: File, form: Form) -> Iterator[RawBatch]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.errors import SoukError
@@ -59,7 +61,8 @@ def golden_requests(features: str | Path, spec: FeatureSpec, count: int = REQUES
     file = Path(features) / "user_state.parquet"
     users = in_order(pq.read_table(file, columns=["user_id"]), ["user_id"])["user_id"]
     chosen = np.sort(random.choice(len(users), size=min(count - 1, len(users)), replace=False)).tolist()
-    drawn = pq.read_table(file, filters=[("user_id", "in", [users[place].as_py() for place in chosen])])
+    names = pa.array([users[place].as_py() for place in chosen], pa.string())
+    drawn = pq.read_table(file, filters=pc.field("user_id").isin(names))
     states = [from_row(row, spec) for row in drawn.sort_by("user_id").to_pylist()]
     last = max((state.events[-1].timestamp for state in states if state.events), default=0)
     states.append(UserState("nobody", profile=profile_of({}, spec)))

@@ -106,7 +106,10 @@ def open_table(name: str, path: str, header: Sequence[str] = ()) -> Table:
     named, header = bool(header), () if tuple(header) == FIRST else header
     source = formed(Source(path=path if "://" in path else os.path.abspath(path), header=tuple(header)))
     columns, unread = sample(source, look)
-    if unread and formats == {"csv"}:  # most often an export for a spreadsheet; other formats have no encoding
+    if unread and formats <= {
+        "csv",
+        "atomic",
+    }:  # most often an export for a spreadsheet; other formats have no encoding
         other = source.model_copy(update={"encoding": "cp1252"})
         again, still = sample(other)
         source, columns = (source, columns) if still else (other, again)

@@ -17,6 +17,7 @@ from souk.ingest.profile import Column, snake
 
 ALIKE = 0.9  # rank correlation with how many events of one type each has, or with their sum, from which a column has it
 CLASSED = 0.6  # share of the variance of these ranks that is between the classes of a column, which are made of them
+ANSWERS = {"0", "1", "true", "false", "yes", "no", "y", "n", "t", "f"}
 FEWEST = 50  # rows that say so
 FEWEST_VALUES = 3
 FEWEST_CLASS, MOST_CLASSES = 10, 6  # rows of a class; a product has many groups by right, and customers trades
@@ -159,7 +160,8 @@ def _grows(column: Column, each: pd.DataFrame) -> str:
         classes = cells.parse_text(column.values)[0].to_pandas().dropna()
         ranks = each.loc[classes.index].rank()
         if column.distinct == 2:  # as vip or not: nobody knows which came first, but where no row is an exception
-            parting = _parting(classes, ranks)
+            flag = set(classes.str.lower()) <= ANSWERS  # videos and articles are not told apart by who played them
+            parting = _parting(classes, ranks) if flag else pd.Series(dtype=bool)
             return f"its two values part all rows by {parting.idxmax()}" if parting.any() else ""
         shares = _between(classes, ranks)
         if len(shares) and shares.max() >= CLASSED:
