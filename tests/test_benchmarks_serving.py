@@ -279,9 +279,7 @@ def test_an_enlarged_release_has_copies_nearby_that_are_less_popular_and_follow_
     rules = {"indptr": [0, 2, 2, 2, 2, 3], "items": [1, 2, 0], "weights": [0.5, 0.25, 1.0]}
     np.savez(tmp_path / "co_visitation.npz", **rules)
     np.savez(tmp_path / "ease.npz", **rules)
-    np.save(tmp_path / "goods.npy", np.arange(5)[:, np.newaxis])
     enlarge.tables(tmp_path, 12)
-    assert np.load(tmp_path / "goods.npy").ravel().tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
     grown, items = np.load(tmp_path / "vectors.npy"), pq.read_table(tmp_path / "items.parquet").to_pydict()
     assert grown.dtype == np.float32 and (grown[:5] == vectors).all()
     assert np.linalg.norm(grown, axis=1) == pytest.approx(np.ones(12), abs=1e-6)
