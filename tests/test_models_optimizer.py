@@ -158,7 +158,7 @@ def test_a_step_of_the_towers_computes_nothing_of_the_whole_catalogue(tmp_path):
     fit._frequency.assign(np.full(items, 1 / items))
     batch = next(iter(market.sequences.batches(CONFIG.batch_rows, 0, FOREVER)))
     fit._train(batch)
-    sizes = {items, *(v.shape[0] for v in model.weights if v.shape and v.shape[0] >= items)}
+    sizes = {items, *(v.shape[0] for v in model.weights if len(v.shape) and v.shape[0] >= items)}
     assert len(sizes) > 1, "a table has rows for what is missing or unknown, too"
     every, whole = ops_of(sizes, lambda: fit._train(batch))
     assert every > 500 and not whole

@@ -114,6 +114,7 @@ REMEDY = "Records have their requests since this version of souk serve: check wh
 
 def _side(place: Workspace, folder: Path) -> Side:
     from souk.release.bundle import Bundle
+    from souk.serving.beside import here
     from souk.serving.past import Past
     from souk.serving.recommender import Recommender
     from souk.serving.replay import Side
@@ -122,9 +123,9 @@ def _side(place: Workspace, folder: Path) -> Side:
 
     print(f"loading {folder.name}", file=sys.stderr, flush=True)
     bundle = Bundle.load(folder)
-    store = Past(open_store(place, bundle))
+    store, run = Past(open_store(place, bundle)), quiet_loading()(here)  # of upserted items where a tower is no graph
     loaded = Recommender.load(bundle, None, store)
-    recommender = with_logs(place, bundle, loaded, lambda: time.time_ns() // 1_000_000)[0].current
+    recommender = with_logs(place, bundle, loaded, lambda: time.time_ns() // 1_000_000, run=run)[0].current
     return Side(recommender, store, RequestParser.of(bundle))
 
 

@@ -80,7 +80,7 @@ def convert(table: TableSource, batch: RawBatch, alone: bool = False) -> tuple[p
             typed = pc.divide(typed, 1000.0)
         columns.append(typed)
         faults += fault(Reason.TYPE, column.name, wrong & ~spoiled)
-        if alone and column.name in ("created_at", ENDS):
+        if alone and column.name in (TIMES if table.name == "events" else ("created_at", ENDS)):  # else by the table
             faults += fault(Reason.UNIT, column.name, _of_another_unit(array, typed, source.timestamp_unit))
     return pa.Table.from_arrays(columns, schema=table.schema), faults
 

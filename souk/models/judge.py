@@ -96,7 +96,7 @@ class RetrievalJudge:
                 found.update((event, vector) for event, vector in zip(names, vectors, strict=True) if event in wanted)
         return found
 
-    def _ranks(self, moment: Moment, scores: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
+    def _ranks(self, moment: Moment, scores: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
         """The ranks of the moment's targets; scores beyond the catalogue's are of others that may be had."""
         known = scores[: len(self._hidden)]
         known[self._hidden | self._catalogue.absent(moment.time)] = -np.inf
