@@ -19,7 +19,8 @@ class SoukError(Exception):
         self.expected = expected
         self.received = received
         self.remedy = remedy
-        text = f"Expected {expected}. Received: {received}."
+        stop = "" if received.endswith(".") and not received.endswith("..") else "."  # what a library says has its own
+        text = f"Expected {expected}. Received: {received}{stop}"
         super().__init__(f"{text} {remedy}" if remedy else text)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 import souk
 from souk.cli import COMMANDS, main
+from souk.errors import SoukError
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -62,6 +63,19 @@ def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys
         main(words)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("usage: souk")
+
+
+@pytest.mark.parametrize(("words", "told"), [(["chek"], "'check'"), (["release", "lst"], "'list'"), (["qqqq"], "")])
+def test_a_command_that_is_none_is_told_with_the_one_that_may_be_meant(words, told, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+    assert capsys.readouterr().err.endswith(f"). Did you mean {told}?\n" if told else ")\n")
+
+
+def test_a_text_of_another_that_ends_with_a_full_stop_gets_no_second():
+    assert str(SoukError("a file", "Not one.", "Look.")) == "Expected a file. Received: Not one. Look."
+    assert str(SoukError("a path", "'..'")) == "Expected a path. Received: '..'."
+    assert str(SoukError("a path", "a..")) == "Expected a path. Received: a..."
 
 
 @pytest.mark.parametrize(

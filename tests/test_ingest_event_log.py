@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from souk.cli import main
 from souk.config import load_config
 from souk.serving.events.log import EventLog
@@ -68,3 +70,19 @@ def test_a_check_tells_of_the_files_that_a_run_would_not_read(tmp_path, monkeypa
     line = f"1 of 1 files are not read: set data.event_log: {tmp_path / 'ws' / 'events'}"
     assert line in capsys.readouterr().out
     assert line in (tmp_path / "ws" / "check" / "data.html").read_text()
+
+
+@pytest.mark.parametrize(("later", "again"), [(0, 3), (3_600_000, 0)])
+def test_what_the_files_have_too_under_other_ids_is_told(tmp_path, capfd, later, again):
+    """Of the nine, three are of one item and user a second; their moments in the files have no milliseconds."""
+    rows = [{**sent(1000 * n), "event_id": f"own{n}"} for n in range(9)]
+    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    log = EventLog(tmp_path / "live", "w", lambda: NOW)
+    log.append([sent(1000 * n, timestamp=NOW - 1000 * n + 321 - later, item_id=f"i{1 + n // 3}") for n in range(9)])
+    assert log.close()
+    (tmp_path / "shop.yaml").write_text(CONFIG % "live")
+    config = load_config(tmp_path / "shop.yaml").for_step("ingest")
+    out = [str(tmp_path / "out" / name) for name in ("tables", "quarantine", "report.html")]
+    assert ingest(config, "", str(tmp_path / "ws"), *out)["events"] == 18
+    told = f"events: {again} of 9 that servers were sent are in the files too, under other ids, of the same user"
+    assert (told in "".join(capfd.readouterr())) == bool(again)

@@ -64,11 +64,12 @@ def test_of_several_rows_of_an_item_a_good_one_counts_and_else_the_earliest_end(
     assert items["i0"] == (True, END, "red") and items["i2"] == (True, END, None)
     assert items["i4"] == (False, None, None) and items["i1"] == items["i3"] == (True, None, None)
     assert "items: 1 in events, whose row is refused, are not available" in report
+    assert "items: 1 in events, whose row is refused, are recommended without title and columns" in report
 
 
 def test_what_events_do_not_mention_does_not_come_back_and_nothing_is_said(tmp_path: Path) -> None:
     items, report = ingested(tmp_path, {"item_id": "unsold", "available_until": "soon"}, {"created_at": "soon"})
-    assert "unsold" not in items and "whose row is refused" not in report
+    assert "unsold" not in items and "whose row is refused, are not available" not in report
 
 
 def test_what_skip_leaves_out_is_known_and_not_available(tmp_path: Path) -> None:
@@ -97,5 +98,5 @@ def test_items_without_a_row_can_be_kept_out_and_refused_ones_stay(tmp_path: Pat
     hide = "  items_without_rows: unavailable\n"
     items, report = ingested(tmp_path, {"price": "dear"}, {"item_id": "unsold"}, config=hide)
     assert {name for name, (available, _, _) in items.items() if not available} == {"i1", "i10"}
-    assert items["i0"] == (True, None, None) and "whose row is refused" not in report
+    assert items["i0"] == (True, None, None) and "whose row is refused, are not available" not in report
     assert "have no row in the file: they are not available (ingest.items_without_rows)" in report

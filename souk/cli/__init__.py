@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import souk
 from souk.cli import extras
+from souk.cli.options import Parser
 from souk.errors import SoukError, Unanswered, nearest, of_disk
 
 # Command: its module, and what `souk --help` says. A module has `configure(parser)` and `run(arguments) -> exit code`.
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
         return _run(words[0], words[1:])
-    overview = argparse.ArgumentParser(
+    overview = Parser(
         prog="souk",
         description="Souk, a marketplace recommender: from events to served slates.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(command: str, words: list[str]) -> int:
     module = importlib.import_module(COMMANDS[command][0])
-    parser = argparse.ArgumentParser(prog=f"souk {command}", description=module.__doc__)
+    parser = Parser(prog=f"souk {command}", description=module.__doc__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     module.configure(parser)
     arguments, strange = parser.parse_known_args(words)

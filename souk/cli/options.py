@@ -7,8 +7,20 @@ import math
 import re
 import shlex
 from pathlib import Path
+from typing import NoReturn
 
+from souk.errors import nearest
 from souk.workspace import Workspace
+
+
+class Parser(argparse.ArgumentParser):
+    """Its errors name the command that may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's, with the nearest of the choices."""
+        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
+        meant = nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        super().error(f"{message}. {meant}" if meant else message)
 
 
 def add_workspace(parser: argparse.ArgumentParser, default: str = ".souk") -> None:

@@ -125,19 +125,21 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> Iterator[str]:
     yield f"{found}: {shown}. What was done tells nothing of the file's rows: {mend}, or write the ids alike"
 
 
-def ended_unread(refused: pa.Table, items: pa.Table, known: pa.Array) -> Iterator[str]:
-    """How many items that events mention are not available because of what their refused row says, or does not, or
-    because it is skipped.
+def unread_rows(refused: pa.Table, items: pa.Table, known: pa.Array) -> Iterator[str]:
+    """How many items that events mention have nothing but refused rows, or skipped ones, and what becomes of them.
 
     Args:
         refused: of `souk.ingest.refused.RefusedItems`.
         items: all of them, as they are written.
         known: the ids of the rows that are accepted.
     """
-    left = refused.filter(pc.and_not(pc.invert(refused["available"]), pc.is_in(refused["item_id"], value_set=known)))
+    left = refused.filter(pc.invert(pc.is_in(refused["item_id"], value_set=known)))
     back = left.filter(pc.is_in(left["item_id"], value_set=items["item_id"].combine_chunks()))
+    shown = pc.sum(back["available"]).as_py() or 0
     skipped = pc.sum(back["skipped"]).as_py() or 0
-    if count := back.num_rows - skipped:
+    if shown:
+        yield f"items: {shown:,} in events, whose row is refused, are recommended without title and columns"
+    if count := back.num_rows - shown - skipped:
         why = "it says so, or its available or available_until cannot be read"
         yield f"items: {count:,} in events, whose row is refused, are not available: {why}"
     if skipped:

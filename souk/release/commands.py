@@ -86,7 +86,9 @@ def prune_text(workspace: Workspace, gone: Mapping[str, int], dry: bool) -> str:
         dry: they were not.
     """
     lines = [f"{'would delete' if dry else 'deleted'} {name}  {size / 1e6:.1f} MB" for name, size in gone.items()]
-    return "\n".join(lines) or f"Nothing to delete: {len(release_names(workspace))} releases, all among those to keep."
+    names = release_names(workspace)
+    kept = "one release, which is" if len(names) == 1 else f"{len(names)} releases, all"
+    return "\n".join(lines) or f"Nothing to delete: {kept} among those to keep."
 
 
 def diff_text(workspace: Workspace, first: str, second: str) -> str:

@@ -25,7 +25,7 @@ from souk.ingest.faults import Reason
 from souk.ingest.last_out import leave_last_out
 from souk.ingest.lifetimes import Lifetimes, until_sold, until_taken
 from souk.ingest.mapping import TableSource
-from souk.ingest.notices import ended_unread, odd_dates, odd_ends, unmatched, unread, without_rows
+from souk.ingest.notices import odd_dates, odd_ends, unmatched, unread, unread_rows, without_rows
 from souk.ingest.odd.events import odd_events
 from souk.ingest.odd.exchanged import check_exchanged
 from souk.ingest.odd.goods import odd_goods
@@ -36,7 +36,7 @@ from souk.ingest.odd.paths import odd_paths
 from souk.ingest.odd.prices import odd_prices
 from souk.ingest.odd.quantities import odd_quantities
 from souk.ingest.odd.spellings import odd_spellings
-from souk.ingest.odd.twice import told_twice
+from souk.ingest.odd.twice import sent_and_exported, told_twice
 from souk.ingest.odd.vectors import odd_vectors
 from souk.ingest.outliers import Limits, check_override_names
 from souk.ingest.quarantine import VALUES, Quarantine, check_threshold
@@ -132,6 +132,7 @@ def ingest(
         rest = (
             odd_quantities(events),
             told_twice(events),
+            sent_and_exported(events, sources["events"].log),
             odd_hides(events),
             odd_arrivals(events),
             odd_lengths("events", cells, kinds["events"]),
@@ -230,7 +231,7 @@ def _write(
         for name in ("items", "users")
     }
     if "items" in known:
-        late["items"] += ended_unread(refused, done["items"], known["items"])
+        late["items"] += unread_rows(refused, done["items"], known["items"])
         late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
     for name, table in done.items():
         late[name] += odd_spellings(name, table, kinds[name])

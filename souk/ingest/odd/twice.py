@@ -1,20 +1,24 @@
-"""Purchases that events tell twice: in the log of an app or a site, and in the orders beside it."""
+"""Events that are told twice: purchases by a log of an app and the orders, any by a server and an export beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyarrow import parquet
 
+from souk.config import Source
+from souk.readers import read_batches
 from souk.schema import MINUTE_MS, EventType
 
 MOST_ROWS = 4_000_000  # events, of whose users all are looked at; of more a part
 FEWEST = 100  # purchases
 MANY = 0.4  # share that comes after another of the same; where each is told twice it is half
 APART = 4  # times the distance of two that are one, to the next of the same user and item
+A_FEW = 0.01  # share of what a server was sent
 A_DAY = 26 * 60 * MINUTE_MS  # orders may have days alone, or times of another zone
 
 
@@ -43,3 +47,37 @@ def told_twice(events: Path, most: int = MOST_ROWS) -> Iterator[str]:
         said = f"events: {again:,} of {len(rows):,} purchases come within a day after the same user's of the same item"
         doubt = "are they told twice, by a log and the orders beside it"
         yield f"{said}: {doubt}? Leave one out, by `skip` where it has a word of its own"
+
+
+def sent_and_exported(events: Path, log: Sequence[Source]) -> Iterator[str]:
+    """Whether what a server was sent is in the files too, under other ids: of the same user, item, type and second.
+
+    Args:
+        events: `events.parquet`.
+        log: what servers were sent.
+    """
+    tables = (batch.table for source in log for batch in read_batches(source))
+    ids = [_hashed(table["event_id"]) for table in tables if "event_id" in table.column_names]  # of none, a broken line
+    if not ids:
+        return
+    known, file = np.concatenate(ids), parquet.ParquetFile(events)
+    sent, exported = (_keys(file, known, logged) for logged in (True, False))
+    again = int(np.isin(sent, exported).sum())
+    if again >= A_FEW * len(sent) and again:
+        said = f"events: {again:,} of {len(sent):,} that servers were sent are in the files too, under other ids"
+        why = "of the same user, item, type and second: they count twice"
+        yield f"{said}, {why}. Give both the same ids, or leave one out (docs/data.md)"
+
+
+def _keys(file: parquet.ParquetFile, known: np.ndarray, logged: bool) -> np.ndarray:
+    """A number for the user, item, type and second of each event whose id is `known`, or of each whose is not."""
+    keys: list[np.ndarray] = [np.zeros(0, np.uint64)]
+    for batch in file.iter_batches(columns=["event_id", "user_id", "item_id", "event_type", "timestamp"]):
+        rows = batch.drop_columns(["event_id"]).to_pandas()[np.isin(_hashed(batch["event_id"]), known) == logged]
+        rows["timestamp"] //= 1000
+        keys.append(pd.util.hash_pandas_object(rows, index=False).to_numpy())
+    return np.concatenate(keys)
+
+
+def _hashed(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return pd.util.hash_array(ids.to_pandas().to_numpy(object))
