@@ -1,5 +1,6 @@
 """What `souk run` says of a rejection: what it rests on, which release stays, and what an equal model would ask."""
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from souk.publication import BEGUN, LOCK, REGISTRY
 from souk.release.manifest import write_manifest
 from souk.release.pointer import point, refuse
 from souk.workspace import Workspace
+from tests.pipeline_fixtures import small_copy
 
 
 @pytest.mark.parametrize(
@@ -219,3 +221,14 @@ def test_an_unchanged_release_says_how_a_changed_rollout_comes_to_the_cluster(
         "`souk deploy --config FILE --release small-0123456789ab` brings that to the cluster" in capsys.readouterr().out
     )
     assert told == (verdict == "unchanged" and cluster)
+
+
+def test_an_end_that_cannot_be_recorded_takes_nothing_from_what_is_told(tmp_path: Path) -> None:
+    copy = small_copy(tmp_path)
+    step = copy.folder / "souk" / "steps" / "report_run.py"
+    full = "    raise OSError(28, 'No space left on device')\n    folder = "
+    step.write_text(step.read_text("utf-8").replace("    folder = ", full, 1), "utf-8")
+    run = copy.run()
+    assert run.returncode == 1 and "souk run: step report_run failed" in run.stderr
+    name = os.readlink(copy.workspace / "releases" / "current")
+    assert "verdict   promote" in run.stdout and f"release   {name}\n" in run.stdout

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.cli import options
-from souk.cli.view import WIDTH, RunView
+from souk.cli.view import HIDDEN, WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError, shown
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
@@ -70,10 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         report = _keep_report(view, workspace, started)
         _write_record(view, workspace.runs / f"{started}.steps.json", config, time.monotonic() - began)
         tell_swept(workspace, arguments.keep_runs, view)
-    if view.failed or not view.outputs:
-        return _tell_failure(view, log)
-    _tell_success(view, workspace, report, log, _share(config), config.rollout.target == "inference_service")
-    return 0
+    if view.outputs and not {*view.failed} - {HIDDEN}:  # how a run ended is a record of what is done already
+        _tell_success(view, workspace, report, log, _share(config), config.rollout.target == "inference_service")
+    return _tell_failure(view, log) if view.failed or not view.outputs else 0
 
 
 def check_workspace(workspace: Workspace, dataset: str) -> None:
