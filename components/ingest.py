@@ -21,7 +21,8 @@ def ingest(
 
     Args:
         config: the sections that the step reads, JSON.
-        schema: TFDV schemas to enforce by table, JSON; "" for those of the workspace, inferred where there are none.
+        schema: TFDV schemas to enforce by table, packed (souk.ingest.packed) or JSON; "" for those of the workspace,
+            inferred where there are none.
         fingerprint: hash of the data's content; makes changed data a changed step.
         workspace: path of the workspace.
         tables: accepted rows.

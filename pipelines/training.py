@@ -67,7 +67,7 @@ def training(
         workspace: path of the workspace; on a cluster, of the volume that holds it.
         fingerprint: hash of the data's content.
         ingest_config: JSON of the config's sections for the step; likewise the other `*_config`.
-        schema: TFDV schemas to enforce, JSON; "" for those of the workspace.
+        schema: TFDV schemas to enforce, packed (souk.ingest.packed) or JSON; "" for those of the workspace.
         champion: name of the release that is served; "" for the workspace's current one, if there is any.
         champion_condition: a digest of its files and whether they are whole; "" where nobody looked, as in a
             submission, and then `evaluate` must not be cached.

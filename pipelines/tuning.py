@@ -32,7 +32,7 @@ def tuning(
         workspace: path of the workspace; on a cluster, of the volume that holds it.
         fingerprint: hash of the data's content.
         ingest_config: JSON of the config's sections for the step; likewise the other `*_config`.
-        schema: TFDV schemas to enforce, JSON; "" for those of the workspace.
+        schema: TFDV schemas to enforce, packed (souk.ingest.packed) or JSON; "" for those of the workspace.
         beam_runner: name of a Beam runner.
         beam_options: Beam flags, a JSON list; "" for none.
         epochs: overrides the config's epochs of the towers; 0 takes the config's.

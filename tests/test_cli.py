@@ -16,6 +16,7 @@ from souk.cli.run import _paths, _tell_other_data, _tell_success
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
 from souk.cli.view import RunView
 from souk.config import load_config
+from souk.ingest.packed import unpacked
 from souk.serving.beside import Ended
 from souk.workspace import Workspace
 
@@ -143,11 +144,11 @@ def test_schemas_beside_the_config_come_before_edited_ones_of_the_workspace(conf
         (folder / "events.pbtxt").write_text("inferred", "utf-8")
     assert schema_parameter(config, "small", workspace) == ""
     (ours / "events.pbtxt").write_text("edited", "utf-8")
-    assert json.loads(schema_parameter(config, "small", workspace)) == {"events": "edited"}
+    assert unpacked(schema_parameter(config, "small", workspace)) == {"events": "edited"}
     committed = config.parent / "small.schema"
     committed.mkdir()
     (committed / "items.pbtxt").write_text("committed", "utf-8")
-    assert json.loads(schema_parameter(config, "small", workspace)) == {"items": "committed"}
+    assert unpacked(schema_parameter(config, "small", workspace)) == {"items": "committed"}
 
 
 def test_every_parameter_of_the_pipeline_is_given(config: Path) -> None:

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from souk.config import load_config
 from souk.errors import SoukError
+from souk.ingest.packed import packed
 from souk.ingest.tables import content_of, seal
 from souk.serving.events.log import EventLog
 from souk.steps.ingest import ingest
@@ -221,9 +222,9 @@ def test_a_schema_is_inferred_once_and_an_edit_is_enforced(shop: Shop) -> None:
     shop.config = CONFIG + "ingest: {quarantine_threshold: 0.6}\n"
     assert shop.ingest(run="3")["items_quarantined"] == 5
     assert file.read_text() == closed
-    given = json.dumps({"items": inferred})  # a committed schema wins over the workspace
-    assert shop.ingest(given, run="4")["items_quarantined"] == 0
-    assert (shop.folder / "4/tables/schema/items.pbtxt").read_text() == inferred
+    for given in (json.dumps({"items": inferred}), packed({"items": inferred})):
+        assert shop.ingest(given, run="4")["items_quarantined"] == 0  # a committed schema wins over the workspace
+        assert (shop.folder / "4/tables/schema/items.pbtxt").read_text() == inferred
 
 
 def test_a_newly_declared_column_is_inferred_unless_the_schema_was_edited(shop: Shop) -> None:

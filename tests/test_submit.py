@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from souk.cli.training import load_pipeline, with_data_read_anew, with_verdicts_cached
+from souk.ingest.packed import unpacked
 from tests.kfp_openapi import Invalid, check, find, operations
 from tests.kfp_server import Kubeflow, serve
 from tests.submit_fixtures import *  # noqa: F403
@@ -65,7 +66,7 @@ def test_who_has_no_schema_beside_the_config_is_told_which_hold(
     assert submit(url, config) == 0
     assert "small.schema" not in capsys.readouterr().err
     first, second = (run["runtime_config"]["parameters"]["schema"] for run in kubeflow.runs)
-    assert first == "" and second == '{"events": "as reviewed"}'
+    assert first == "" and unpacked(second) == {"events": "as reviewed"}
 
 
 def test_every_step_finds_the_workspace_on_its_volume(kubeflow: Kubeflow, url: str, config: Path) -> None:

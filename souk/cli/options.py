@@ -12,6 +12,10 @@ from typing import NoReturn
 from souk.errors import nearest
 from souk.workspace import Workspace
 
+# `tune_choose` is told of all results in one word of its command line, 190 bytes and the workspace's path for each, and
+# Linux takes 128 KiB for a word: this leaves 240 bytes for the path.
+MOST_TRIALS = 300
+
 
 class Parser(argparse.ArgumentParser):
     """Its errors name the command that may have been meant."""
@@ -43,10 +47,10 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
-def at_least_two(text: str) -> int:
-    """A whole number above 1."""
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 2, received {text!r}")
+def trials(text: str) -> int:
+    """How many settings a search tries."""
+    if not text.isdecimal() or not 2 <= int(text) <= MOST_TRIALS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 2 to {MOST_TRIALS}, received {text!r}")
     return int(text)
 
 

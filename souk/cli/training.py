@@ -16,12 +16,14 @@ import yaml
 from souk.cli.code import code_digests
 from souk.config import STEP_SECTIONS, Data, DatasetConfig
 from souk.errors import SoukError
+from souk.ingest.packed import packed
 from souk.plugs import code_of
 from souk.readers import find_files, fingerprint
 from souk.store.address import PASSWORD
 from souk.workspace import Workspace
 
 Spec = dict[str, Any]
+SCHEMA_BYTES = 100_000  # of the 131,071 of a step's parameters
 ASKING = ("evaluate", "package_release")  # steps that ask classes of one's own
 
 
@@ -141,7 +143,7 @@ def parameters(
         config: the dataset config.
         workspace: path of the workspace, where the steps run.
         champion: name of the release that is served, "" for none.
-        schema: JSON of the schemas to enforce, "" for those of the workspace.
+        schema: of `schema_parameter`: the schemas to enforce, "" for those of the workspace.
         champion_condition: of souk.release.condition; "" where nobody looked, and then no verdict may be reused.
     """
     return {
@@ -166,18 +168,37 @@ def data_parameters(options: argparse.Namespace, config: DatasetConfig, workspac
 
 
 def schema_parameter(config_path: Path, name: str, workspace: Workspace) -> str:
-    """The schemas to enforce, JSON by table: those beside the config in `<name>.schema/`, else those of the workspace
-    where they were edited since `ingest` inferred them, else "" (the step finds or infers them itself)."""
-    committed = committed_schemas(config_path, name)
-    if committed:
-        return json.dumps(committed, sort_keys=True)
-    present, inferred = _schemas(workspace.schemas / name), _schemas(workspace.schemas / name / ".inferred")
-    return json.dumps(present, sort_keys=True) if present and present != inferred else ""
+    """The schemas to enforce, packed (souk.ingest.packed): those beside the config in `<name>.schema/`, else those of
+    the workspace where they were edited since `ingest` inferred them, else "" (the step finds or infers them itself).
+
+    Raises:
+        SoukError: they are too long for a step's command line, packed as they are.
+    """
+    folder, texts = _beside(config_path, name), committed_schemas(config_path, name)
+    if not texts:
+        folder = workspace.schemas / name
+        texts = _schemas(folder)
+        if texts == _schemas(folder / ".inferred"):
+            return ""
+    text = packed(texts) if texts else ""
+    if len(text) > SCHEMA_BYTES:
+        longest = max(texts, key=lambda table: len(packed({table: texts[table]})))
+        raise SoukError(
+            f"schemas of at most {SCHEMA_BYTES:,} bytes, packed for a step's command line",
+            f"{len(text):,} bytes, most of them of {folder / longest}.pbtxt",
+            "Delete there string_domain and distribution_constraints of columns whose min_domain_mass is below 1: they "
+            "refuse no row.",
+        )
+    return text
 
 
 def committed_schemas(config_path: Path, name: str) -> dict[str, str]:
     """The schemas beside a config, by table."""
-    return _schemas(config_path.parent / f"{name}.schema")
+    return _schemas(_beside(config_path, name))
+
+
+def _beside(config_path: Path, name: str) -> Path:
+    return config_path.parent / f"{name}.schema"
 
 
 def check_files(data: Data) -> None:

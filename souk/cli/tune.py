@@ -35,7 +35,7 @@ UNTIL = "SOUK_TUNE_UNTIL"  # that of souk.steps.tune_trial
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_data(parser)
     parser.add_argument(
-        "--trials", type=options.at_least_two, default=12, metavar="N", help="settings to try (default: %(default)s)"
+        "--trials", type=options.trials, default=12, metavar="N", help="settings to try (default: %(default)s)"
     )
     parser.add_argument(
         "--parallel", type=int, choices=AT_ONCE, default=2, help="trials at once (default: %(default)s)"

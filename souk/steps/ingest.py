@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +38,7 @@ from souk.ingest.odd.spellings import odd_spellings
 from souk.ingest.odd.twice import sent_and_exported, told_twice
 from souk.ingest.odd.vectors import odd_vectors
 from souk.ingest.outliers import Limits, check_override_names
+from souk.ingest.packed import unpacked
 from souk.ingest.quarantine import VALUES, Quarantine, check_threshold
 from souk.ingest.reading import look
 from souk.ingest.refused import rowless
@@ -64,7 +64,8 @@ def ingest(
 
     Args:
         config: JSON of the config's sections for this step.
-        schema: JSON of TFDV schemas (text) by table, "" for those of the workspace, which are inferred once.
+        schema: TFDV schemas (text) by table, packed (souk.ingest.packed) or JSON; "" for those of the workspace, which
+            are inferred once.
         workspace: path of the workspace.
         tables: output folder, "tables" in docs/architecture.md.
         quarantine: output folder for refused rows.
@@ -75,7 +76,7 @@ def ingest(
         SoukError: files that cannot be read as the config says, or more refused rows than it allows.
     """
     sections = parse_step_config("ingest", config)
-    given: dict[str, str] = json.loads(schema) if schema else {}
+    given = unpacked(schema)
     kinds = {name: getattr(sections.columns, name) for name in TABLES}
     check_override_names(sections.ingest.outliers, kinds)
     now = time.time()
