@@ -13,7 +13,7 @@ from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.index.interface import collection_name
 from souk.items import available_at
 from souk.release.bundle import write_bundle
-from souk.release.manifest import write_manifest
+from souk.release.manifest import read_manifest, write_manifest
 from souk.release.naming import WEIGHTS, content_digests, read_weights, release_name
 from souk.schema import DAY_MS, Kind
 from souk.spec import FeatureSpec
@@ -138,3 +138,9 @@ def deployed(workspace: Workspace, work: Path, seed: int) -> str:
     workspace.releases.mkdir(parents=True, exist_ok=True)
     (work / "release").rename(workspace.releases / name)
     return name
+
+
+def sealed_anew(folder: Path) -> None:
+    """A test changed files of a release: they are as they were packaged from now on."""
+    manifest = read_manifest(folder)
+    write_manifest(folder, manifest["name"], manifest["content"], manifest["lineage"])

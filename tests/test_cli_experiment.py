@@ -12,6 +12,7 @@ import pytest
 from souk.cli import main
 from souk.config.experiments import parse_experiments
 from souk.experiments import held_out
+from souk.release.manifest import write_manifest
 from souk.serving.events.log import EventLog, every_file
 from souk.serving.experiments.results import results
 from souk.serving.impressions.log import ImpressionLog
@@ -67,6 +68,7 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
     (place / "releases" / "shop-1").mkdir(parents=True)
     (place / "releases" / "shop-1" / "bundle.json").write_text(json.dumps(BUNDLE))
     (place / "releases" / "shop-1" / "spec.json").write_text(SPEC.to_json())
+    write_manifest(place / "releases" / "shop-1", "shop-1", {}, {})
     (place / "releases" / "current").symlink_to("shop-1")
     arm = f"{tmp_path / 'bad.yaml'}: experiments.colour.arms.red"
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "weights: {satisfed: 2}"))
@@ -84,11 +86,13 @@ def test_a_file_is_described_and_put_in_its_place(place, capsys, tmp_path):
         assert code == 2 and "one of category" in told and f"'{column}'" in told, "which has no one value to count"
     (place / "releases" / "shop-2").mkdir()
     (place / "releases" / "shop-2" / "spec.json").write_text((other := replace(SPEC, dataset="other")).to_json())
+    write_manifest(place / "releases" / "shop-2", "shop-2", {}, {})
     (tmp_path / "bad.yaml").write_text(TEXT.replace("weights: {satisfied: 2}", "release: shop-2"))
     code, told = souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)
     assert code == 2 and f"specification {SPEC.hash}, that of shop-1" in told and f"{other.hash} in shop-2" in told
     assert (place / "experiments.yaml").read_text() == TEXT
     (place / "releases" / "shop-2" / "spec.json").write_text(replace(SPEC, acts=("click", "cart")).to_json())
+    write_manifest(place / "releases" / "shop-2", "shop-2", {}, {})
     assert souk(capsys, "apply", tmp_path / "bad.yaml", "--workspace", place)[0] == 0, "states do not depend on it"
     (tmp_path / "e.yaml").write_text(good := TEXT.replace("weights: {satisfied: 2}", "rerank: {caps: {category: 2}}"))
     assert souk(capsys, "apply", tmp_path / "e.yaml", "--workspace", place)[0] == 0

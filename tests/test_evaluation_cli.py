@@ -11,6 +11,7 @@ from souk.outputs import MARK
 from souk.release import manifest
 from souk.spec import read_spec
 from tests.evaluation_shop import CLICKS, USERS, Shop
+from tests.release_fixtures import sealed_anew
 
 pytestmark = pytest.mark.slow
 LINEAGE = {"data": {"fingerprint": "f00d"}}
@@ -127,6 +128,7 @@ def test_a_release_of_another_data_set_is_no_champion(shop, capsys):
     before = read_spec(spec)
     spec.write_text(spec.read_text().replace(f'"{before.dataset}"', '"bakery"'))
     bundle.write_text(bundle.read_text().replace(before.hash, read_spec(spec).hash))
+    sealed_anew(other)
     assert souk("evaluate", "good", "--against", "other", shop=shop) == 2
     assert "other, which is of bakery" in capsys.readouterr().err
     shutil.rmtree(other)

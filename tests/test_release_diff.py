@@ -8,6 +8,7 @@ import pytest
 from souk.release import commands
 from souk.release.commands import diff_text
 from souk.workspace import Workspace
+from tests.release_fixtures import sealed_anew
 from tests.test_release_pointer import place, releases  # noqa: F401
 
 
@@ -25,12 +26,12 @@ def test_diff_tells_what_changed(releases):  # noqa: F811
 def test_diff_tells_a_part_that_one_of_the_two_has(releases, monkeypatch, lacks):  # noqa: F811
     workspace, (a, b, _) = releases
 
-    def read(folder, whole=commands.read_manifest):
+    def read(folder, whole=commands.verify):
         manifest = whole(folder)
         manifest["content"].pop("ease" if folder.name == (a, b)[lacks] else "", None)  # as releases of before
         return manifest
 
-    monkeypatch.setattr(commands, "read_manifest", read)
+    monkeypatch.setattr(commands, "verify", read)
     assert "ease" in next(line for line in diff_text(workspace, a, b).splitlines() if line.startswith("different"))
 
 
@@ -51,6 +52,7 @@ def test_metrics_of_other_questions_are_not_set_side_by_side(releases, tmp_path,
     for name, more in ((a, old), (b, new)):
         file = workspace.releases / name / "evaluation" / "metrics.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | more))
+        sealed_anew(workspace.releases / name)
     text, turned = diff_text(workspace, a, b), diff_text(workspace, b, a)
     assert ("rolling ndcg@10: 0.1 -> 0.2" in text) == same
     told, later = f"`souk evaluate {b} --against {a}` compares", new.get("test_start", 0) > 0

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from souk.cli import options
 from souk.cli.plain import plain
 from souk.errors import SoukError
+from souk.release.manifest import verify
 from souk.workspace import Workspace
 
 READY_SECONDS = 120
@@ -37,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     release = workspace.current_release()
     if not release:
         raise workspace.no_release(f"a current release in {arguments.workspace}")
+    verify(workspace.current, only=("golden.jsonl", "items.parquet", "bundle.json"))
     known, context = _a_known_user(workspace.current)
     moment = _moment(workspace.current)
     requests: dict[str, dict[str, Any]] = {

@@ -17,6 +17,7 @@ from souk.config.experiments import SPEC, Experiment, Experiments, read_experime
 from souk.errors import SoukError
 from souk.experiments import assigned, held_out
 from souk.folders import placed
+from souk.release.manifest import verify
 from souk.spec import read_spec
 from souk.workspace import Workspace
 
@@ -79,6 +80,8 @@ def _apply(place: Workspace, file: Path) -> int:
 
 def _check(plan: Experiments, file: Path, current: str, folder: Path, folders: Mapping[str, Path]) -> None:
     """What a server would refuse of a file, which binds the arms to the current release and to those in `folders`."""
+    for release in (folder, *folders.values()):
+        verify(release, only=("bundle.json", "spec.json"))
     settings, spec = _settings(folder), read_spec(folder / "spec.json")
     plan.check_weights(settings["objectives"], current, str(file))
     plan.check_caps(spec.columns.cappable, current, str(file))

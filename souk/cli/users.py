@@ -9,7 +9,7 @@ from pathlib import Path
 
 from souk.cli import options
 from souk.errors import SoukError
-from souk.release.manifest import read_manifest
+from souk.release.manifest import verify
 from souk.release.runs import newest_states
 from souk.spec import read_spec
 from souk.workspace import Workspace
@@ -28,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path(arguments.workspace))
     folder = workspace.served_folder()
-    read_manifest(folder)  # another version of Souk serves under another name what this one would publish
+    # Another version of Souk serves under another name what this one would publish.
+    verify(folder, only=["spec.json"])
     spec = read_spec(folder / "spec.json")
     states = newest_states(workspace, spec.of_states.hash)
     if states is None:

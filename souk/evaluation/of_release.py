@@ -16,7 +16,7 @@ from souk.evaluation.measure import SETTINGS, measure
 from souk.evaluation.setting import Tell
 from souk.release.bundle import Bundle
 from souk.release.condition import other_classes
-from souk.release.manifest import read_manifest
+from souk.release.manifest import verify
 from souk.release.pointer import release_folder
 from souk.release.runs import artifacts_of
 from souk.spec import read_spec
@@ -120,5 +120,5 @@ def _twin(release: Path) -> Bundle:
     if not (release / "twin").is_dir():
         remedy = "The release itself has seen all events and cannot be measured: run the pipeline again."
         raise SoukError(f"a twin in {release}", "none", remedy)
-    read_manifest(release)  # of another version of Souk, its parts would not go together either
+    verify(release)  # of another version of Souk, its parts would not go together either
     return Bundle.load(release / "twin")

@@ -10,12 +10,13 @@ from typing import Any
 
 from souk.config import load_config
 from souk.errors import SoukError
-from souk.release.bundle import Bundle
-from souk.release.manifest import read_manifest, verify
+from souk.release.bundle import EASE, FILES, Bundle
+from souk.release.manifest import verify
 from souk.release.naming import weight_changes
 from souk.release.pointer import history, release_folder, release_names
 from souk.workspace import Workspace
 
+SUMMARY = "evaluation/summary.md"
 QUESTIONS = ("test_start", "users", "max_users", "max_queries_per_user")  # what metrics.json says of who is asked what
 
 
@@ -43,7 +44,7 @@ def _state(folder: Path) -> str:
 def show_text(workspace: Workspace, name: str) -> str:
     """What a release is and where it comes from."""
     folder = release_folder(workspace, name)
-    manifest, bundle = read_manifest(folder), Bundle.load(folder)
+    manifest, bundle = verify(folder, only=(*FILES, EASE, SUMMARY)), Bundle.load(folder)
     settings = bundle.settings
     lines = [
         f"name        {manifest['name']}",
@@ -57,7 +58,7 @@ def show_text(workspace: Workspace, name: str) -> str:
         "lineage",
         *_indented({key: value for key, value in _flat(manifest["lineage"]).items() if _is_told(value)}),
     ]
-    summary = folder / "evaluation" / "summary.md"
+    summary = folder / SUMMARY
     return "\n".join([*lines, "", summary.read_text(encoding="utf-8").rstrip()] if summary.exists() else lines)
 
 
@@ -94,7 +95,7 @@ def prune_text(workspace: Workspace, gone: Mapping[str, int], dry: bool) -> str:
 def diff_text(workspace: Workspace, first: str, second: str) -> str:
     """What is different between two releases: parts of the name, spec, settings, metrics, weights, lineage."""
     folders = [release_folder(workspace, name) for name in (first, second)]
-    manifests = [read_manifest(folder) for folder in folders]
+    manifests = [verify(folder) for folder in folders]
     bundles = [Bundle.load(folder) for folder in folders]
     if manifests[0]["name"] == manifests[1]["name"]:
         return f"{first} and {second} are the same release."

@@ -16,6 +16,10 @@ from souk.workspace import Workspace
 
 HISTORY = "history.json"
 ROLLED_BACK = "rolled_back.json"
+WITHOUT = {  # what is lost with a file
+    HISTORY: "`souk rollback NAME` goes back all the same, to any release of `souk release list`",
+    ROLLED_BACK: "a run may then make current again what somebody went back from",
+}
 
 
 def release_names(workspace: Workspace) -> list[str]:
@@ -159,10 +163,18 @@ def _link(workspace: Workspace, name: str) -> None:
 
 def _read(workspace: Workspace, file: str) -> list[str]:
     path = workspace.releases / file
-    names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    text = path.read_bytes() if path.exists() else b"[]"
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SoukError(f"{path} to be a list of names", repr(text[:40]), f"Delete it: {WITHOUT[file]}.")
     return names
 
 
 def _write(workspace: Workspace, file: str, names: list[str]) -> None:
-    with placed(workspace.releases / file) as fresh:
-        fresh.write_text(json.dumps(names), encoding="utf-8")
+    with placed(workspace.releases / file) as fresh, fresh.open("w", encoding="utf-8") as out:
+        json.dump(names, out)
+        out.flush()
+        os.fsync(out.fileno())  # a machine that loses power may keep the new name and lose what is in it
