@@ -44,6 +44,7 @@ from souk.models.sequences import read_catalogue
 from souk.models.towers import TowerShape
 from souk.models.weights import load_weights
 from souk.rerank import POPULAR, Reranker
+from souk.slate_score import log_chances, log_scores
 from souk.spec import Entity, read_spec
 
 TOP = 10
@@ -60,7 +61,7 @@ class Lists:
         popular: `[items]` bool, the most popular 1% of the available.
         available: how many items are.
         users: `[moments] int64`, whose each is, from 0 on.
-        positions, scores, taken: of each moment, `[C]`.
+        positions, log_scores, taken: of each moment, `[C]`.
         best: the greatest DCG of each moment.
         time: of the window, UTC epoch milliseconds.
         rare: `[items]` bool, items with a rare value; None where nobody asks.
@@ -71,7 +72,7 @@ class Lists:
     available: int
     users: np.ndarray
     positions: list[np.ndarray]
-    scores: list[np.ndarray]
+    log_scores: list[np.ndarray]
     taken: list[np.ndarray]
     best: np.ndarray
     time: int
@@ -87,7 +88,7 @@ class Lists:
         """Per user NDCG@10, the share of the most popular, and diversity by the vectors; coverage; milliseconds."""
         reranker = replace(self.reranker, rules=rules)
         tops, gains, apart, took = [], [], [], []
-        for positions, scores, taken in zip(self.positions, self.scores, self.taken, strict=True):
+        for positions, scores, taken in zip(self.positions, self.log_scores, self.taken, strict=True):
             began = time.perf_counter()
             order = reranker.order(positions, scores, self.time, TOP)[:TOP]
             took.append(1000 * (time.perf_counter() - began))
@@ -189,9 +190,8 @@ def read_lists(config: TrainRanker, features: Path, towers: Path, ranker: Path) 
     moments = held_out[examples.first[held_out]]
     lists = rank_lists(examples, spread_of(model, examples), even, config.debias)
     logits = scoring(model, catalogue, record["with_body"])(lists, moments)
-    scores = np.ones(logits["engaged"].shape)
-    for head, weight in record["objectives"].items():
-        scores *= Calibration(**record["calibration"][head]).probability(logits[head]) ** weight
+    chances = {head: Calibration(**curve).probability(logits[head]) for head, curve in record["calibration"].items()}
+    scores = log_scores(log_chances(chances), spec.weights(record["objectives"]))
     orders = [inside[np.argsort(-own[inside], kind="stable")] for inside, own in _inside(examples, moments, scores)]
     table = pq.read_table(features / "items.parquet")
     available = np.flatnonzero(table["available"].to_numpy(zero_copy_only=False))
@@ -203,7 +203,7 @@ def read_lists(config: TrainRanker, features: Path, towers: Path, ranker: Path) 
         available=len(available),
         users=np.unique(np.asarray(examples.users[moments]).astype(str), return_inverse=True)[1],
         positions=[examples.positions[row][order] for row, order in zip(moments, orders, strict=True)],
-        scores=[own[order] for own, order in zip(scores, orders, strict=True)],
+        log_scores=[own[order] for own, order in zip(scores, orders, strict=True)],
         taken=[examples.chosen[row][order] for row, order in zip(moments, orders, strict=True)],
         best=np.cumsum(1 / np.log2(2 + np.arange(TOP)))[taken - 1],
         time=bounds[1],

@@ -31,7 +31,6 @@ from souk.rerank_rules import Added, Caps, Floor
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec
 
-TINY = 1e-30  # of a score: below it, all are the same
 DIGITS = 5  # of what is compared: equal items are equal on every machine, and stay in the ranker's order
 POPULAR = 0.01  # the share of the catalogue that counts as most popular
 POWER = "power"  # what the section of a release has where `popularity` is the power above, and not a share as before
@@ -140,27 +139,28 @@ class Reranker:
         kept = len(rules.caps)
         return replace(self, rules=rules, values=self.values[:, :kept], numbers=self.numbers[:kept])
 
-    def order(self, positions: np.ndarray, scores: np.ndarray, time: int, k: int) -> np.ndarray:
+    def order(self, positions: np.ndarray, log_scores: np.ndarray, time: int, k: int) -> np.ndarray:
         """The new order of ranked candidates, `[C]` int64 indices.
 
         Args:
             positions: `[C]` by position in the item table, each once, best first.
-            scores: `[C]`, not negative, falling.
+            log_scores: `[C]` float64, the logarithms of their scores, falling (souk.slate_score).
             time: of the request, UTC epoch milliseconds: who is new.
             k: how many are shown.
         """
         if not self.controls:
             return np.arange(len(positions))
         shown = np.zeros(len(positions), bool)
-        shown[self.chosen(positions, scores, time, k)] = True
+        shown[self.chosen(positions, log_scores, time, k)] = True
         return np.concatenate([np.flatnonzero(shown), np.flatnonzero(~shown)])
 
-    def chosen(self, positions: np.ndarray, scores: np.ndarray, time: int, k: int) -> list[int]:
+    def chosen(self, positions: np.ndarray, log_scores: np.ndarray, time: int, k: int) -> list[int]:
         """What `order` shows, in the order in which it was chosen: of `k`, at most `slate`."""
         strength, places = self.rules.diversity, min(k, self.rules.slate, len(positions))
-        worth = np.log(np.maximum(scores.astype(np.float64), TINY))
-        less = -self.rules.popularity * np.minimum(worth, 0) if self.power else np.log1p(self.rules.popularity)
-        worth = gain = np.round(worth - less * self.popular(positions), DIGITS)  # scores above 1 are no probabilities
+        less = -self.rules.popularity * np.minimum(log_scores, 0) if self.power else np.log1p(self.rules.popularity)
+        worth = gain = np.round(
+            log_scores - less * self.popular(positions), DIGITS
+        )  # scores above 1 are no probabilities
         left, found = np.ones(len(positions), bool), list[int]()
         caps = Caps(self.values[positions], tuple(self.rules.caps.values()))
         floor = Floor(self.new(positions, time), self.rules.new_items.share)

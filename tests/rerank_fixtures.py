@@ -9,6 +9,7 @@ from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat, R
 from souk.items import ItemTable
 from souk.rerank import Reranker
 from souk.schema import DAY_MS
+from souk.slate_score import log_chances, log_scores
 from souk.sources.popularity import Segments
 from souk.sources.rows import SparseRows
 from souk.spec import FeatureSpec
@@ -51,3 +52,8 @@ def reranker(items, rules, values=None):
     plain = Reranker.of(Rerank(), items, pa.table({"available": np.ones(count, bool)}), SPEC)
     columns = np.zeros((count, 0), np.int64) if values is None else np.array(values).reshape(-1, count).T
     return replace(plain, rules=rules if isinstance(rules, Rerank) else Rerank(**rules), values=columns)
+
+
+def logs(scores):
+    """The logarithms of scores, as a ranking has them."""
+    return log_scores(log_chances({"engaged": np.asarray(scores)}), {})

@@ -75,7 +75,7 @@ def lists(users, right):
         available=11,
         users=np.array(users),
         positions=[np.arange(11)] * count,
-        scores=[np.linspace(0.6, 0.5, 11)] * count,
+        log_scores=[np.log(np.linspace(0.6, 0.5, 11))] * count,
         taken=[np.arange(11) == item for item in right],
         best=np.ones(count),
         time=0,

@@ -50,6 +50,7 @@ def test_the_spec_of_two_objectives_has_the_hash_of_before_there_were_more():
         ("kept: {events: [rating], weight: 1}", ["objectives.kept.events", "objectives.engaged.events", "rating"]),
         ("kept: {evnts: [click], weight: 1}", ["objectives.kept.evnts", "Did you mean 'events'"]),
         ("slate_kept: {events: [click], weight: 1}", ["context_, slate_, gate_, cross_, expert_)"]),
+        ("kept: {events: [click], weight: 1000001}", ["kept.weight: less than or equal to 1000000, or auto"]),
         ("kept: 3", ["objectives.kept: a section with keys events, ", "and weight"]),
         *[(f"{name}: {{events: [click], weight: 1}}", ["name", f"objectives.{name}."]) for name in
           ("score", "user_id", "timestamp", "items", "Kept", "kept-long", "item_price", "context_device", "query_hour",

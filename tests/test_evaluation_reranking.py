@@ -14,7 +14,7 @@ from tests.evaluation_fixtures import START, shop_setting
 from tests.rerank_fixtures import reranker, shop
 
 NEW = {"new_items": {"share": 0.25}}
-SCORES = np.linspace(0.9, 0.5, 20).astype(np.float32)
+SCORES = np.log(np.linspace(0.9, 0.5, 20))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def served(items, rules, candidates):
     ranked = np.arange(len(candidates))
     order = made.order(candidates, scores, START, TOP)
     return made, SimpleNamespace(
-        candidates=SimpleNamespace(positions=candidates), ranked=ranked, scores=scores, order=order
+        candidates=SimpleNamespace(positions=candidates), ranked=ranked, log_scores=scores, order=order
     )
 
 
@@ -99,7 +99,7 @@ def test_what_re_ranking_moves_out_is_lost_there(setting):
     _, ranking = served(items, {"popularity": 5.0}, np.array([3, *range(6, 18)]))
     observed, queries, ranks = Observed(), queries_of(setting), []
     for query in queries:
-        heads = {"engaged": ranking.scores}
+        heads = {"engaged": np.exp(ranking.log_scores)}
         observed.add(query, ranking.candidates.positions, ranking.ranked, heads)
         shown = ranking.candidates.positions[ranking.order].tolist()
         ranks.append(np.array([shown.index(t) + 1.0 if t in shown else np.inf for t in query.targets]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from souk.config import Rerank, parse_config
 from souk.errors import SoukError
 from souk.rerank import Reranker, kept_rules, written
-from tests.rerank_fixtures import NOW, SPEC, reranker, shop
+from tests.rerank_fixtures import NOW, SPEC, logs, reranker, shop
 
 CONFIG = """
 name: shop
@@ -23,7 +23,7 @@ columns: {items: {category: path, seller_id: categorical, tags: list, title: tex
 
 def rerank(items, scores, values=None, **rules):
     """What is chosen of items 0, 1, … with falling scores, one after the other."""
-    return reranker(items, rules, values).chosen(np.arange(len(scores)), np.array(scores), NOW, len(scores))
+    return reranker(items, rules, values).chosen(np.arange(len(scores)), logs(scores), NOW, len(scores))
 
 
 def falling(count, ratio=0.9):
@@ -37,13 +37,13 @@ def circle(*degrees):
 def test_nothing_moves_where_nothing_is_asked_for():
     plain = reranker(shop(circle(*range(30))), {})
     assert plain.controls == ()
-    assert plain.order(np.arange(30), falling(30), NOW, 5).tolist() == list(range(30))
+    assert plain.order(np.arange(30), logs(falling(30)), NOW, 5).tolist() == list(range(30))
 
 
 def test_what_is_chosen_stands_in_the_rankers_order_and_so_does_the_rest():
     plain = reranker(shop(circle(0, 1, 90, 91, 180)), {"diversity": 0.9, "slate": 3})
-    order = [plain.order(np.arange(5), falling(5), NOW, k).tolist() for k in (1, 2, 3, 5)]
-    assert plain.chosen(np.arange(5), falling(5), NOW, 2) == [0, 2]
+    order = [plain.order(np.arange(5), logs(falling(5)), NOW, k).tolist() for k in (1, 2, 3, 5)]
+    assert plain.chosen(np.arange(5), logs(falling(5)), NOW, 2) == [0, 2]
     assert order == [[0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
 
 
@@ -127,7 +127,7 @@ def test_a_release_of_before_has_the_share_that_it_was_judged_by():
     assert written(Rerank()) == Rerank().model_dump() and kept_rules({}) == (Rerank(), False)
     items = shop(np.eye(200), events=[4000, 1000, 500, *[0] * 197])
     before = replace(reranker(items, {"popularity": 0.5}), power=False)
-    chosen = before.chosen(np.arange(200), np.array([0.5, 0.2, 0.18, 0.1, *[0.01] * 196]), NOW, 200)
+    chosen = before.chosen(np.arange(200), logs([0.5, 0.2, 0.18, 0.1, *[0.01] * 196]), NOW, 200)
     assert chosen[:4] == [0, 2, 1, 3]  # .333, .133, .18, .1; as a power .354, .089, .18, .1
     empty = pa.table({"item_id": pa.array([], pa.string())})
     (variant,) = before.with_variants({"own": rules}, empty, empty, np.zeros(0, np.int64), SPEC).variants.values()
@@ -155,7 +155,7 @@ def requests(draw):
         slate=draw(st.integers(1, 25)),
     )
     values = rng.integers(-1, 4, (columns, count))
-    return reranker(items, rules, values), rng.permutation(count), scores, draw(st.integers(1, 45))
+    return reranker(items, rules, values), rng.permutation(count), logs(scores), draw(st.integers(1, 45))
 
 
 @settings(max_examples=150)
@@ -186,15 +186,14 @@ def test_whatever_is_asked_for(request):
 @settings(max_examples=50)
 @given(requests())
 def test_the_scale_of_the_scores_does_not_matter(request):
-    """But where it stops being a number: nothing is below TINY, and rounding may take one of two equals. To
-    `popularity` it does, but not that of the heads' weights."""
+    """But that rounding may take one of two equals. To `popularity` it does, but not that of the heads' weights."""
     made, positions, scores, k = request
     popular = replace(made, rules=Rerank(popularity=0.4))
-    scores = np.linspace(0.9, 0.1, len(scores))
-    assert popular.order(positions, scores, NOW, k).tolist() == popular.order(positions, scores**2, NOW, k).tolist()
+    found = [popular.order(positions, power * logs(np.linspace(0.9, 0.1, len(scores))), NOW, k) for power in (1, 2, 99)]
+    assert found[0].tolist() == found[1].tolist() == found[2].tolist()
     made = replace(made, rules=made.rules.model_copy(update={"popularity": 0.0}))
     apart = np.cumsum(np.full(len(scores), 0.37))[::-1]
-    found = [made.order(positions, scale * apart, NOW, k).tolist() for scale in (1.0, 2.0**-20)]
+    found = [made.order(positions, logs(scale * apart), NOW, k).tolist() for scale in (1.0, 2.0**-20)]
     assert found[0] == found[1]
 
 

@@ -17,6 +17,7 @@ from souk.serving.exploration import chances_of, explored
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from tests.chi_square import chi_square_p
+from tests.rerank_fixtures import logs
 from tests.serving_fixtures import HIDDEN, NOW, PRICES, STATES, write_workspace
 from tests.serving_process import serving
 
@@ -32,7 +33,7 @@ RULES = st.builds(
 
 @given(RULES, st.integers(0, 40), st.integers(1, 20), st.text(max_size=8))
 def test_a_slate_is_the_first_places_and_draws_from_lists_that_share_nothing(rules, count, k, request):
-    order, scores = np.random.default_rng(count).permutation(count), np.linspace(1, 0, count)
+    order, scores = np.random.default_rng(count).permutation(count), logs(np.linspace(1, 0, count))
     best, propensities = explored(order, scores, k, rules, request)
     again = explored(order, scores, k, rules, request)
     assert best.tolist() == again[0].tolist() and propensities.tolist() == again[1].tolist()
@@ -45,16 +46,18 @@ def test_a_slate_is_the_first_places_and_draws_from_lists_that_share_nothing(rul
 
 
 def test_nothing_is_drawn_unless_it_is_asked_for():
-    best, propensities = explored(np.arange(30), np.ones(30), 10, Exploration(), "r")
+    best, propensities = explored(np.arange(30), np.zeros(30), 10, Exploration(), "r")
     assert best.tolist() == list(range(10)) and (propensities == 1).all()
 
 
 def test_what_an_item_of_a_list_has():
-    scores = np.array([0.8, 0.4, 0.2])
+    scores = logs([0.8, 0.4, 0.2])
     greedy = chances_of(scores, Exploration(slots=1, epsilon=0.3))
     assert greedy.tolist() == pytest.approx([0.8, 0.1, 0.1])
     soft = chances_of(scores, Exploration(slots=1, method="softmax", epsilon=0.3))
     assert soft.tolist() == pytest.approx([0.1 + 0.7 * 4 / 7, 0.1 + 0.7 * 2 / 7, 0.1 + 0.7 * 1 / 7])
+    far = chances_of(scores - 1000, Exploration(slots=1, method="softmax", epsilon=0.3))
+    assert far.tolist() == pytest.approx(soft.tolist()), "of scores too small for a number"
     sharp = chances_of(scores, Exploration(slots=1, method="softmax", epsilon=0.3, temperature=0.5))
     assert sharp.tolist() == pytest.approx([0.1 + 0.7 * 16 / 21, 0.1 + 0.7 * 4 / 21, 0.1 + 0.7 * 1 / 21])
 
@@ -62,7 +65,7 @@ def test_what_an_item_of_a_list_has():
 @pytest.mark.parametrize("method", ["epsilon", "softmax"])
 def test_items_are_drawn_as_often_as_they_say_and_the_places_independently(method):
     rules, order = Exploration(slots=2, pool=4, method=method, epsilon=0.5), np.arange(20)
-    scores, count = np.linspace(1, 0.1, 20), 20_000
+    scores, count = logs(np.linspace(1, 0.1, 20)), 20_000
     drawn = [tuple(explored(order, scores, 6, rules, f"r{n}")[0][4:].tolist()) for n in range(count)]
     pools = [order[4 + place : 12 : 2] for place in range(2)]
     chances = [dict(zip(pool.tolist(), chances_of(scores[pool], rules), strict=True)) for pool in pools]

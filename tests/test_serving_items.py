@@ -211,7 +211,7 @@ def test_caps_count_new_items_with_the_known_ones(shop):
     rows = [{**row, "item_id": "n1", "item_category": ["all"]}, {**row, "item_id": "n2", "item_category": ["own"]}]
     later = capped.with_items(pa.Table.from_pylist(rows, bundle.items.schema), np.eye(2, DIM, dtype=np.float32))
     places = np.array([0, 1, 60, 61])
-    assert later.reranker.chosen(places, np.array([4, 3, 2, 1.0]), NOW, 4) == [0, 1, 3, 2]
+    assert later.reranker.chosen(places, np.log([4, 3, 2, 1.0]), NOW, 4) == [0, 1, 3, 2]
 
 
 def test_a_request_during_upserts_sees_all_of_one_or_nothing(live):

@@ -238,7 +238,7 @@ def test_a_slate_is_in_the_order_of_the_reranker_and_keeps_the_rankers_scores(re
     for before, after in zip(recommender.rank(requests), reranking.rank(requests), strict=True):
         assert set(after.positions) == set(before.positions)
         assert after.candidates.positions[after.ranked].tolist() == before.positions.tolist()
-        ranked = after.candidates.positions[after.ranked], after.scores[after.ranked]
+        ranked = after.candidates.positions[after.ranked], after.log_scores[after.ranked]
         assert after.order.tolist() == after.ranked[reranking.reranker.order(*ranked, NOW, 10)].tolist()
     for request, slate, ranking in zip(requests, reranking.recommend(requests), reranking.rank(requests), strict=True):
         assert ids(slate) == [reranking.catalogue.ids[p] for p in ranking.positions[: request.k]]

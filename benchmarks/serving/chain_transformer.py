@@ -35,6 +35,7 @@ from souk.serving.filters import Filters
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.kept_out import KeptOut
 from souk.serving.request import Request
+from souk.slate_score import log_chances, log_scores
 from souk.spec import FeatureSpec
 from souk.state import UserState, features_at
 from souk.state_rows import from_row, state_columns
@@ -92,16 +93,15 @@ class Transformer(Model):
         asked = {"inputs": {**inputs, "positions": positions, "pair": pair, "request": request}}
         outputs = (await self._asked("ranker", "/v1/models/ranker:predict", asked))["outputs"]
         heads = {name: np.array(values, np.float32).reshape(-1) for name, values in outputs.items()}
-        weights = self._settings.objectives
-        score = np.prod([values ** weights.get(head, 1.0) for head, values in heads.items()], axis=0)
+        logs = log_scores(log_chances(heads), self._settings.objectives)
         items = [
             {
                 "item_id": self._catalogue.ids[positions[place]],
                 "title": self._catalogue.titles[positions[place]],
-                "score": float(score[place]),
+                "score": float(np.exp(logs[place])),
                 "heads": {head: float(values[place]) for head, values in heads.items()},
             }
-            for place in np.argsort(-score, kind="stable")[:k].tolist()
+            for place in np.argsort(-logs, kind="stable")[:k].tolist()
         ]
         return {"user_id": user, "items": items, "degraded": []}
 

@@ -45,7 +45,7 @@ class Objective(Section):
     any_item: bool = False
     from_days: float = Field(default=0, ge=0)
     within_days: float = Field(default=0, ge=0)
-    weight: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    weight: Annotated[float, Field(ge=0, le=1e6)] | Literal["auto"] = "auto"
 
     @model_validator(mode="after")
     def _a_window_to_come_back_in(self) -> Objective:

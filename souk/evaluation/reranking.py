@@ -53,9 +53,9 @@ class Alternatives:
             places: `[C]` the candidates' positions in the catalogue, -1 for those that it lacks.
         """
         ranked = ranking.ranked
-        positions, scores = ranking.candidates.positions[ranked], ranking.scores[ranked]
+        positions, logs = ranking.candidates.positions[ranked], ranking.log_scores[ranked]
         for name, reranker in self.rerankers.items():
-            order = reranker.order(positions, scores, time, self.size)
+            order = reranker.order(positions, logs, time, self.size)
             first = order[places[ranked[order]] >= 0][:TOP]
             self.tops.setdefault(name, []).append(places[ranked[first]])
             self.new.setdefault(name, []).append(reranker.new(positions[first], time))

@@ -10,6 +10,7 @@ import numpy as np
 from souk.metrics import auc, calibration_error, log_loss, reliability
 from souk.models.calibration import IDENTITY, Calibration, calibrate, roc
 from souk.models.rank_examples import RankExamples
+from souk.slate_score import log_chances, log_scores
 from souk.spec import ENGAGED, SATISFIED
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of satisfaction, beside 1 for engagement
@@ -80,7 +81,8 @@ def quality(
         unseen = probability if constant else cross_fitted(values, labels, half[asked[head]])
         metrics[f"{head}_log_loss"] = log_loss(unseen, labels)
         metrics[f"{head}_ece"] = calibration_error(reliability(unseen, labels))
-        chances[head] = np.log(calibration[head].probability(logits[head][moments]))
+        chances[head] = calibration[head].probability(logits[head][moments])
+    chances = log_chances(chances)
     metrics["ndcg@10"] = ndcg(logits[ENGAGED][moments], examples, rows[moments])
     tuned, front = 0.0, list[dict[str, float]]()
     if SATISFIED not in not_learned:
@@ -92,23 +94,14 @@ def quality(
     return RankerQuality(calibration, {ENGAGED: engaged, SATISFIED: weight}, tuned, front, metrics, curves)
 
 
-def _product(chances: Mapping[str, np.ndarray], exponents: Mapping[str, float]) -> np.ndarray:
-    """The logarithm of the product of the heads' probabilities to the power of their exponents, 1 for `engaged`."""
-    total = exponents.get(ENGAGED, 1.0) * chances[ENGAGED]
-    for head, exponent in exponents.items():
-        if head != ENGAGED:
-            total = total + exponent * chances[head]
-    return total
-
-
 def _slates(
     chances: Mapping[str, np.ndarray], exponents: Mapping[str, float], examples: RankExamples, rows: np.ndarray
 ) -> dict[str, float]:
     """NDCG@10 of the slate: of what was taken, and by head of what pleased, with and without its exponent."""
-    slate = _product(chances, exponents)
+    slate = log_scores(chances, exponents)
     found = {"slate_ndcg@10": ndcg(slate, examples, rows)}
     for head in examples.labels:
-        without = _product(chances, {name: weight for name, weight in exponents.items() if name != head})
+        without = log_scores(chances, {**exponents, head: 0.0})
         for name, scores in ((f"slate_{head}_ndcg@10", slate), (f"{head}_ndcg@10", without)):
             own = gains(scores, examples, rows, examples.pleased[head], examples.liked[head])
             told = examples.liked[head][rows] > 0
@@ -156,12 +149,12 @@ def tune_weight(
     """
     if not len(rows):
         return 0.0, [_point(w, (0, 0), (0, 0)) | {"chosen": float(w == 0)} for w in WEIGHTS]
-    base, candidate, taken = _product(chances, others), examples.candidate[rows], examples.taken[rows]
+    candidate, taken = examples.candidate[rows], examples.taken[rows]
     liked, pleasing = examples.liked[SATISFIED][rows], examples.pleased[SATISFIED][rows]
     told, chosen = liked > 0, examples.chosen[rows]
     clicks, front = np.empty((len(WEIGHTS), len(rows))), []
     for own, weight in zip(clicks, WEIGHTS, strict=True):  # the order of one at a time, for all that is asked of it
-        order = _first(base + weight * chances[SATISFIED], candidate)
+        order = _first(log_scores(chances, {**others, SATISFIED: weight}), candidate)
         own[:] = _worth(_placed(chosen, order, candidate), taken)
         pleased = _worth(_placed(pleasing, order, candidate), liked)[told]
         engaging = np.exp(_placed(chances[ENGAGED], order, candidate, -np.inf))

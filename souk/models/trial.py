@@ -18,6 +18,7 @@ from souk.models.rank_scoring import scoring, spread_of
 from souk.models.ranker import Ranker
 from souk.models.sequences import Catalogue
 from souk.rerank import Reranker
+from souk.slate_score import log_chances, log_scores
 
 MEASURED = 0.2  # share of the users
 
@@ -84,7 +85,7 @@ class Reranked:
             listed = np.flatnonzero(examples.candidate[row])
             ranked = listed[np.argsort(-line[listed], kind="stable")]
             positions, time = examples.positions[row, ranked], int(examples.times[row])
-            order = self.reranker.order(positions, np.exp(line[ranked]), time, self.size)
+            order = self.reranker.order(positions, line[ranked], time, self.size)
             out[ranked[order]] = -np.arange(len(ranked))
         return found
 
@@ -121,7 +122,7 @@ def slate_gains(
     examples: RankExamples,
     rows: np.ndarray,
 ) -> np.ndarray:
-    """NDCG@10 `[rows]` of slates as they are served: by the weighted product of the probabilities, and re-ranked.
+    """NDCG@10 `[rows]` of slates as they are served: by the score of the probabilities, and re-ranked.
 
     Args:
         logits: `[rows, width]` by head.
@@ -131,5 +132,6 @@ def slate_gains(
         examples: all of them.
         rows: a list of each moment.
     """
-    scores = sum(weight * np.log(curves[head].probability(logits[head])) for head, weight in weights.items())
-    return gains(reranked(np.asarray(scores), examples, rows), examples, rows, examples.chosen, examples.taken)
+    chances = {head: curves[head].probability(logits[head]) for head in weights}
+    scores = log_scores(log_chances(chances), weights)
+    return gains(reranked(scores, examples, rows), examples, rows, examples.chosen, examples.taken)

@@ -27,13 +27,13 @@ OFF = Exploration()
 
 
 def explored(
-    order: np.ndarray, scores: np.ndarray, k: int, rules: Exploration, request_id: str
+    order: np.ndarray, log_scores: np.ndarray, k: int, rules: Exploration, request_id: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first k of an order, with the last places drawn, and their propensities.
 
     Args:
         order: `[C]` int64, indices of candidates, best first.
-        scores: `[C]` by candidate, not negative.
+        log_scores: `[C]` float64 by candidate.
         k: the size of the slate.
         rules: how many places, and how.
         request_id: what the draws follow from.
@@ -47,7 +47,7 @@ def explored(
     rest = order[top : top + places * rules.pool] if places > 0 else order[:0]
     for place in range(places):
         pool = rest[place::places]
-        chances = chances_of(scores[pool], rules)
+        chances = chances_of(log_scores[pool], rules)
         ends = np.cumsum(chances)
         drawn = int(np.searchsorted(ends, number(f"exploration.{place}", request_id) / 2**64 * ends[-1], side="right"))
         drawn = min(drawn, len(pool) - 1)
@@ -55,12 +55,11 @@ def explored(
     return best, propensities
 
 
-def chances_of(scores: np.ndarray, rules: Exploration) -> np.ndarray:
+def chances_of(log_scores: np.ndarray, rules: Exploration) -> np.ndarray:
     """The propensities of the items of one list `[n]`, float64, whose first is the best."""
-    base = np.zeros(len(scores))
+    base = np.zeros(len(log_scores))
     base[0] = 1.0
     if rules.method == "softmax":
-        worth = np.log(np.maximum(scores.astype(np.float64), 1e-30)) / rules.temperature
-        base = np.exp(worth - worth.max())
+        base = np.exp((log_scores - log_scores.max()) / rules.temperature)
         base /= base.sum()
-    return np.asarray(rules.epsilon / len(scores) + (1 - rules.epsilon) * base)
+    return np.asarray(rules.epsilon / len(log_scores) + (1 - rules.epsilon) * base)

@@ -15,6 +15,7 @@ from souk.serving.catalogue import Catalogue
 from souk.serving.exploration import OFF, explored
 from souk.serving.request import Request
 from souk.serving.slate import Slate, SlateItem
+from souk.slate_score import log_chances, log_scores
 from souk.sources.popularity import Segments
 from souk.stages import Stage, staged
 from souk.state import UserState
@@ -99,7 +100,7 @@ class Ranking:
         candidates: in the order of the merged list.
         order: `[C]` int64, indices into the candidates, best first.
         ranked: the same in the ranker's own order, before the re-ranking.
-        scores: `[C]` float32 by candidate: what `ranked` follows. Without heads 1 / place in the merged list.
+        log_scores: `[C]` float64 by candidate: what `ranked` follows. Without heads of 1 / place in the merged list.
         heads: `[C]` float32 by candidate for each objective; empty where the ranker did not answer.
         excluded: positions that are no candidates.
         tired: those of them that may appear when nothing else is left, in this order.
@@ -111,7 +112,7 @@ class Ranking:
     candidates: Candidates
     order: np.ndarray
     ranked: np.ndarray
-    scores: np.ndarray
+    log_scores: np.ndarray
     heads: Mapping[str, np.ndarray]
     excluded: frozenset[int]
     state: UserState
@@ -128,17 +129,17 @@ class Ranking:
 def ordered(
     request: Request, candidates: Candidates, heads: Mapping[str, np.ndarray], settings: Settings, reranker: Reranker
 ) -> dict[str, np.ndarray]:
-    """`scores`, `ranked` and `order` of a Ranking: by the weighted product of the heads, ties, and all without heads,
-    as merged; and re-ranked. The request's treatment may have other weights and other rules."""
-    scores = (1 / np.arange(1, len(candidates.positions) + 1)).astype(np.float32)
+    """`log_scores`, `ranked` and `order` of a Ranking: by the score of the heads (souk.slate_score), ties, and all
+    without heads, as merged; and re-ranked. The request's treatment may have other weights and other rules."""
     if heads:
-        weights = {**settings.weights, **request.treatment.weights}
-        scores = np.prod([values ** weights.get(head, 1.0) for head, values in heads.items()], axis=0)
-    ranked = np.argsort(-scores, kind="stable")
+        logs = log_scores(log_chances(heads), {**settings.weights, **request.treatment.weights})
+    else:
+        logs = -np.log(np.arange(1, len(candidates.positions) + 1))
+    ranked = np.argsort(-logs, kind="stable")
     reranker = reranker.named(request.treatment.rerank)
     with Stage("rerank"):
-        order = reranker.order(candidates.positions[ranked], scores[ranked], request.timestamp, request.k)
-    return {"scores": scores, "ranked": ranked, "order": ranked[order]}
+        order = reranker.order(candidates.positions[ranked], logs[ranked], request.timestamp, request.k)
+    return {"log_scores": logs, "ranked": ranked, "order": ranked[order]}
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,9 @@ class SlateMaker:
     def slate(self, request: Request, ranking: Ranking) -> Slate:
         """The answer to `request`."""
         rules = request.treatment.exploration if ranking.heads else OFF
-        best, propensities = explored(ranking.order, ranking.scores, request.k, rules, request.request_id)
+        best, propensities = explored(ranking.order, ranking.log_scores, request.k, rules, request.request_id)
         sources = [ranking.candidates.sources[place] for place in best.tolist()]
-        positions, scores = ranking.candidates.positions[best].tolist(), ranking.scores[best].tolist()
+        positions, scores = ranking.candidates.positions[best].tolist(), np.exp(ranking.log_scores[best]).tolist()
         columns = [values[best].tolist() for values in ranking.heads.values()]
         heads = zip(*columns, strict=True) if columns else repeat((), len(positions))
         items = [
@@ -194,10 +195,8 @@ class SlateMaker:
         none = NO_CANDIDATES.positions
         itself = (request.item_id,) if request.similar else ()
         excluded = frozenset(self.catalogue.known((*request.exclude, *itself, *hidden)))
-        scores, degraded = np.zeros(0, np.float32), (*noted(request, self.catalogue), "internal_error")
-        return self.slate(
-            request, Ranking(NO_CANDIDATES, none, none, scores, {}, excluded, UserState(""), degraded, {})
-        )
+        logs, degraded = np.zeros(0), (*noted(request, self.catalogue), "internal_error")
+        return self.slate(request, Ranking(NO_CANDIDATES, none, none, logs, {}, excluded, UserState(""), degraded, {}))
 
     def _why_none(self, request: Request) -> tuple[str, ...]:
         """Whether an empty slate comes of the catalogue, of the candidates of the request, of which none is to be had,

@@ -16,12 +16,13 @@ import numpy as np
 
 from souk.candidates import TOWERS, merged
 from souk.items import ItemTable
-from souk.rerank import TINY, Reranker
+from souk.rerank import Reranker
 from souk.serving.budget import Budget, by_turns
 from souk.serving.catalogue import Catalogue
 from souk.serving.ranking import NO_CANDIDATES, Candidates, Ranking, Settings, noted
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
+from souk.slate_score import LEAST
 from souk.state import UserState
 
 logger = logging.getLogger(__name__)
@@ -102,18 +103,18 @@ class Similar:
     ) -> Ranking:
         if place < 0:
             notes.append("unknown_item")
-        candidates, scores = NO_CANDIDATES, np.zeros(0, np.float32)
+        candidates, logs = NO_CANDIDATES, np.zeros(0)
         if place >= 0:
-            candidates, scores = self._fused(request, place, excluded, near)
-        ranked = np.argsort(-scores, kind="stable")
+            candidates, logs = self._fused(request, place, excluded, near)
+        ranked = np.argsort(-logs, kind="stable")
         reranker = self.reranker.named(request.treatment.rerank)
-        shares = scores[ranked] / scores.max(initial=TINY)  # of the first one's, as probabilities are of 1
-        order = reranker.order(candidates.positions[ranked], shares, request.timestamp, request.k)
+        worth = logs[ranked] - logs.max(initial=LEAST)  # of the first one's, as probabilities are of 1
+        order = reranker.order(candidates.positions[ranked], worth, request.timestamp, request.k)
         return Ranking(
             candidates=candidates,
             order=ranked[order],
             ranked=ranked,
-            scores=scores,
+            log_scores=logs,
             heads={},
             excluded=excluded,
             state=UserState(""),
@@ -124,7 +125,7 @@ class Similar:
     def _fused(
         self, request: Request, place: int, excluded: frozenset[int], near: np.ndarray
     ) -> tuple[Candidates, np.ndarray]:
-        """The candidates, and their scores `[C]` float32."""
+        """The candidates, and the logarithms of their scores `[C]` float64."""
         allowed = self.catalogue.allowed(excluded, request.filter, request.timestamp)
         _, found, weights = self.items.rules.gather(np.array([place]))
         followers = found[np.argsort(-weights, kind="stable")].astype(np.int64)
@@ -136,11 +137,11 @@ class Similar:
             near, followers = named[np.argsort(-cosines, kind="stable")], followers[np.isin(followers, named)]
         lists = {TOWERS: near, FOLLOWERS: followers}
         both = merged(lists, len(near) + len(followers))
-        scores = np.zeros(len(self.catalogue.ids), np.float32)
+        scores = np.zeros(len(self.catalogue.ids))
         for own in lists.values():
             scores[own] += 1 / (SMOOTH + np.arange(1, len(own) + 1))
         names = both.names() if request.candidates is None else ["candidates"] * len(both.positions)
-        return Candidates(both.positions, None, names), scores[both.positions]
+        return Candidates(both.positions, None, names), np.log(scores[both.positions])
 
     def _wanted(self, request: Request) -> int:
         return max(self.settings.candidates, request.k)
