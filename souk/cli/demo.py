@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from souk.cli import options
+from souk.cli.ending import processes_end_first
 from souk.cli.plain import plain
 from souk.errors import SoukError
 from souk.release.manifest import verify
@@ -106,11 +107,19 @@ def _post(url: str, body: str) -> tuple[int, dict[str, Any]]:
 
 @contextlib.contextmanager
 def _server(workspace: Workspace) -> Iterator[str]:
-    """`souk serve` on free ports; yields its address once it is ready."""
+    """`souk serve` on free ports; yields its address once it is ready. It ends with this process.
+
+    What it is asked here is no traffic: its impressions go elsewhere than to the workspace's log.
+    """
     http, grpc = _free_port(), _free_port()
     words = ["serve", "--workspace", str(workspace.root), "--http-port", str(http), "--grpc-port", str(grpc)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
-        command = [sys.executable, "-P", "-m", "souk.cli", *words]  # -P: no folder `souk` of where the user stands
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as log,
+        tempfile.TemporaryDirectory(prefix="souk-") as impressions,
+        processes_end_first(),
+    ):
+        # -P: no folder `souk` of where the user stands
+        command = [sys.executable, "-P", "-m", "souk.cli", *words, "--impressions", impressions]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(f"http://127.0.0.1:{http}/v2/models/souk/ready", process, log)
