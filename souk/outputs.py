@@ -33,16 +33,13 @@ def free_folder(place: str | Path, option: str = "--output") -> None:
     _writable(place, above, option)
 
 
-def free_artifact(
-    place: str | Path, ours: Known, what: str, remedy: str = "Name another place, or move it away."
-) -> None:
+def free_artifact(place: str | Path, ours: Known, what: str) -> None:
     """Sees that a step may replace what stands at `place`.
 
     Args:
         place: a folder.
         ours: whether what is there, and is no empty folder, is what the step writes.
         what: the step writes.
-        remedy: what to do where it is not.
 
     Raises:
         SoukError: it is not.
@@ -50,6 +47,7 @@ def free_artifact(
     place = Path(place)
     empty = place.is_dir() and not any(place.iterdir())
     if os.path.lexists(place) and not empty and not ours(place):
+        remedy = "Name another place, or move it away."
         raise SoukError(f"{what} at {place}, or nothing", "what another made, which stays", remedy)
 
 

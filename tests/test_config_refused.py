@@ -124,6 +124,13 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
             "online_store: {uri: localhost}",
             ["online_store.uri: redis://HOST[:PORT][/DATABASE], or rediss:// with TLS."],
         ),
+        *[
+            (
+                f"load_index: {{uri: '{uri}'}}",
+                ["load_index.uri: the address of a Milvus", "http://localhost:19530. Rec"],
+            )
+            for uri in ("localhost:19530", "milvus.internal", "shop.db", "./milvus/shop.db", "htp://x:19530", "http://")
+        ],
         ("retrievers: {My-own: 'a:B'}", ["retrievers.My-own: small letters, digits and _, the first a letter"]),
         ("rollout: {target: inference_service}", ["my.yaml: the address of a Milvus server"]),
     ],

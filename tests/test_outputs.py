@@ -8,7 +8,6 @@ import pytest
 from souk.cli import evaluate, main, recommend, replay
 from souk.errors import SoukError
 from souk.folders import placed
-from souk.index.place import SEAL, free_place
 from souk.outputs import ANSWERS, CONFIG, DRIFT_REPORT, MARK, free_artifact, free_file, free_folder, mark
 from souk.release.manifest import NAME
 from souk.simulator.score import LINES, MEASURES
@@ -163,15 +162,6 @@ def test_what_is_placed_is_of_the_kind_that_stood_there(project):
         pass
     now = everything(project)
     assert {path: now[path] for path in now if not path.name.endswith(".lock")} == before
-
-
-def test_a_path_of_the_config_is_a_collection_or_stays(project):
-    for uri in ("", "http://milvus:19530", "new.db"):
-        free_place(uri)
-    with pytest.raises(SoukError, match=r"a collection of Souk at proj, or nothing.*which stays. Leave load_index.uri"):
-        free_place("proj")
-    (project / "proj" / SEAL).write_text("{}")
-    free_place("proj")
 
 
 def test_a_step_replaces_its_own_folder(project):

@@ -21,7 +21,6 @@ from souk.cli.view import HIDDEN, WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError, shown
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
-from souk.index.place import free_place
 from souk.metrics import LEAST_USERS
 from souk.release.condition import condition, without_states
 from souk.release.pointer import history, rolled_back
@@ -58,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     check_workspace(workspace, config.name)
-    free_place(config.load_index.uri)
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
     with workspace.locked() as lock:
         _tell_other_data(workspace, config)

@@ -13,6 +13,7 @@ from souk.cli import options
 from souk.cli.quiet import one_thread, quiet_loading
 from souk.errors import SoukError
 from souk.index.choice import KINDS
+from souk.index.place import check_server
 from souk.release.manifest import verify
 from souk.store.address import online_store
 from souk.store.interface import STALE_HOURS
@@ -55,7 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "auto is Milvus with --milvus-uri, else by the size of the catalogue (default: %(default)s)",
     )
     parser.add_argument(
-        "--milvus-uri", default="", metavar="URI", help="a Milvus server to search, instead of in process"
+        "--milvus-uri",
+        default="",
+        metavar="URI",
+        help="a Milvus server to search, http://HOST:PORT, instead of in process",
     )
     parser.add_argument(
         "--redis-uri",
@@ -150,6 +154,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
+    check_server(arguments.milvus_uri)
     if arguments.redis_uri:
         online_store(arguments.redis_uri, "")  # a wrong one would be told at the first request only
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
@@ -159,8 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers == 1:
         _answer(arguments)
         return 0
-    lite = arguments.milvus_uri.endswith(".db") or (arguments.index == "milvus" and not arguments.milvus_uri)
-    if lite:
+    if arguments.index == "milvus" and not arguments.milvus_uri:
         remedy = "Give --milvus-uri, or leave --index out: search in process is the faster one."
         raise SoukError("the address of a Milvus server for --workers", "Milvus Lite, which one process has", remedy)
     from souk.serving import logs

@@ -120,10 +120,14 @@ class OnlineStore(Section):
     uri: Annotated[str, spelled(f"|{REDIS}", "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS")] = ""
 
 
-class LoadIndex(Section):
-    """`uri` is empty for Milvus Lite in the workspace, or the address of a Milvus server."""
+MILVUS = r"(https?|tcp|unix)://\S+"
+MILVUS_WORDS = "the address of a Milvus server, with http://, https://, tcp:// or unix:// before it"
 
-    uri: str = ""
+
+class LoadIndex(Section):
+    """`uri` is empty for Milvus Lite in the workspace, or the address of a Milvus server, `http://host:port`."""
+
+    uri: Annotated[str, spelled(f"|{MILVUS}", f"{MILVUS_WORDS}: write http://localhost:19530")] = ""
     recall_bar: float = Field(default=0.95, ge=0, le=1)
 
 
@@ -273,10 +277,10 @@ class Rollout(Section):
         Raises:
             SoukError: the target is a cluster and the index is Milvus Lite, whose file one process holds.
         """
-        if self.target == "inference_service" and "://" not in index.uri:
+        if self.target == "inference_service" and not index.uri:
             raise SoukError(
                 "the address of a Milvus server in load_index.uri, since rollout.target is inference_service",
-                f"{index.uri!r}, which is Milvus Lite: one process holds its file",
+                "none, which is Milvus Lite: one process holds its file",
                 "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
             )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from souk import outputs
+import re
+
+from souk.config.settings import MILVUS, MILVUS_WORDS
+from souk.errors import SoukError, shown
 
 SEAL = "souk.json"  # of a folder that is whole
 
@@ -12,12 +15,11 @@ def is_lite(uri: str) -> bool:
     return "://" not in uri
 
 
-def free_place(uri: str) -> None:
-    """Sees that what a config names as `load_index.uri` may be built, and replaced.
+def check_server(uri: str) -> None:
+    """Sees that what a command was told to search is a server: `localhost:19530` would be a path.
 
     Raises:
-        SoukError: it is a path where something stands that is no sealed folder.
+        SoukError: it is neither empty nor an address.
     """
-    if uri and is_lite(uri):
-        remedy = "Leave load_index.uri out, or let it be the address of a server."
-        outputs.free_artifact(uri, lambda place: (place / SEAL).is_file(), "a collection of Souk", remedy)
+    if uri and not re.fullmatch(MILVUS, uri):
+        raise SoukError(MILVUS_WORDS, repr(shown(uri)), "Write http://localhost:19530, for instance.")

@@ -18,7 +18,7 @@ from souk.folders import clear, placed
 from souk.index import lite
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import open_or_build
-from souk.index.place import SEAL, free_place
+from souk.index.place import SEAL
 from souk.index.server import mark, owner, sweep
 from souk.progress import report
 from souk.publication import stopped
@@ -64,7 +64,6 @@ def deploy(config: str, workspace: str, release: str, features: str, index: str)
     settings = parse_step_config("deploy", config)
     settings.rollout.check_index(settings.load_index)
     settings.rollout.check_store(settings.online_store)
-    free_place(settings.load_index.uri)
     cluster = _cluster(settings.rollout, settings.online_store)
     place = Workspace(Path(workspace))
     manifest = verify(release)

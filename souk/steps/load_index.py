@@ -16,7 +16,7 @@ from souk.index.exact import ExactIndex
 from souk.index.interface import collection_name, recall_at
 from souk.index.lite import FILE
 from souk.index.milvus import open_or_build
-from souk.index.place import free_place, is_lite
+from souk.index.place import is_lite
 from souk.items import available_at, item_columns
 from souk.progress import report
 
@@ -38,10 +38,9 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         `recall_at_100` against exact search, of the collection or of the graph where that is less, and `items`.
 
     Raises:
-        SoukError: the recall is below the bar, or `uri` is a path of another's.
+        SoukError: the recall is below the bar.
     """
     settings = parse_step_config("load_index", config).load_index
-    free_place(settings.uri)
     items = item_columns(features, "item_id", "available", "available_until")
     trained = json.loads((Path(towers) / "training.json").read_text(encoding="utf-8"))
     available = available_at(items, trained["trained_until"], read_windows(Path(features) / "windows.json").end)
