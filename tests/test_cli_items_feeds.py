@@ -284,12 +284,15 @@ def test_a_column_of_which_there_are_two_is_told(shop, capsys):
     assert "two named title" in capsys.readouterr().err and not shop.rows
 
 
-def test_a_server_of_another_data_set_is_told(shop, capsys):
+def test_a_server_of_another_data_set_gets_no_second_call(shop, capsys):
     """Its reasons name the columns that it has, which says nothing of these."""
     items = f"{ITEMS.replace('cost', 'cost, created_at: since')}, timestamp_unit: s"
     assert shop.upsert("new.csv", "sku,labels\n1,red\n", items) == 0 and not capsys.readouterr().err
     shop.release, shop.check = "movielens_100k-0123456789ab", ItemCheck({"title": Kind.TEXT}, {})
-    assert shop.upsert("new.csv", "sku,labels,since\n1,red,2026-11-27\n", items) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert "Expected a column of items to be one of" in said[0] and "timestamp_unit" not in said[0]
-    assert said[1:] == [f"{shop.url} serves {shop.release}, not shop of {shop.folder / 'config.yaml'}"]
+    rows = "".join(f"{n},red,2026-11-27\n" for n in range(2 * ROWS))
+    assert shop.upsert("new.csv", f"sku,labels,since\n{rows}", items) == 2
+    *reasons, last, told = capsys.readouterr().err.splitlines()
+    assert "Expected a column of items to be one of" in reasons[0] and "timestamp_unit" not in reasons[0]
+    assert (len(reasons), last) == (ROWS, f"stopped after row {ROWS}: 0 accepted, {ROWS} refused")
+    assert f"a server of shop, the data set of {shop.folder / 'config.yaml'}. Received: {shop.url}" in told
+    assert f"which serves {shop.release}" in told and shop.calls == 2

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a row was refused."""
     headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
     config = load_config(arguments.config) if getattr(arguments, "config", None) else None
-    tally, unit, release = Tally(), config.data.items.timestamp_unit if config and config.data.items else "", ""
+    tally, unit = Tally(), config.data.items.timestamp_unit if config and config.data.items else ""
     try:
         for batch in _batches(_rows(arguments, config)):
             sent = [(row, text) for row, text in batch if not row.wrong and not row.skipped]
@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
             for row in (row for row, _ in batch if row in refused):
                 item = "" if row.item in (None, "") else f", item {str(row.item)!r}"
                 print(f"row {row.number}{row.of_file}{item}: {refused[row]}", file=sys.stderr)
-            release = answer.get("release", release)
             tally.add([row for row, _ in batch], answer, len(refused))
+            _check_data_set(answer.get("release", ""), config, arguments)
     except (SoukError, OSError, KeyboardInterrupt):
         if last := tally.last:
             counts = f"{tally.accepted:,} accepted, {tally.refused:,} refused"
@@ -78,10 +78,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     if not tally.last:
         raise SoukError(f"rows in {arguments.file}", "none", "One item a row, after a header in a CSV file.")
-    if config and release and release.rpartition("-")[0] != config.name:
-        print(f"{arguments.url} serves {release}, not {config.name} of {arguments.config}", file=sys.stderr)
     print(tally.told("hidden" if arguments.action == "delete" else f"accepted ({tally.created:,} new)"))
     return 1 if tally.refused else 0
+
+
+def _check_data_set(release: str, config: DatasetConfig | None, arguments: argparse.Namespace) -> None:
+    """Looks whether the server that answered is of the config; servers of before do not say what they serve.
+
+    Raises:
+        SoukError: it is of another data set, and has the rows of this call.
+    """
+    if config and release and release.rpartition("-")[0] != config.name:
+        remedy = "Name its own with --url. What was accepted there `souk items delete` hides."
+        received = f"{arguments.url}, which serves {release}"
+        raise SoukError(f"a server of {config.name}, the data set of {arguments.config}", received, remedy)
 
 
 @dataclass
