@@ -1,9 +1,12 @@
 """The config that a search writes: the old one with what was chosen, where it was asked for."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
-from souk.cli import main
+from souk.cli import main, tune
 from souk.cli.tune import of_souk, write_config
 from souk.config import load_config, parse_config
 from souk.config.text import sections
@@ -54,21 +57,49 @@ def test_the_written_config_is_the_old_one_with_the_choice_and_leads_to_the_same
         "verdict": "better",
         "settings": {"train_two_tower.dim": 64, "train_ranker.hidden": [64, 32]},
     }
-    beside = write_config(tmp_path / "tiny.yaml", tmp_path / "tiny.tuned.yaml", chosen)
+    beside = write_config(MINIMAL, tmp_path / "tiny.yaml", tmp_path / "tiny.tuned.yaml", chosen)
     assert beside.read_text().startswith("# `souk tune`, trial 4: better\nname: tiny  # a comment\n")
     (tmp_path / "other").mkdir()
-    away = write_config(tmp_path / "tiny.yaml", tmp_path / "other" / "new.yaml", chosen)
+    away = write_config(MINIMAL, tmp_path / "tiny.yaml", tmp_path / "other" / "new.yaml", chosen)
     for path in (beside, away):
         config = parse_config(path.read_text())
         assert (config.train_two_tower.dim, config.train_ranker.hidden) == (64, (64, 32))
         assert (path.parent / config.data.folder / "events.csv").resolve() == tmp_path / "events.csv"
 
 
-def test_a_config_with_a_byte_order_mark_is_written_without(tmp_path):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(MINIMAL, "utf-8-sig")
-    chosen = {"settings": {"train_two_tower.dim": 64}, "number": 4, "verdict": "better"}
-    assert load_config(write_config(config, tmp_path / "new.yaml", chosen)).train_two_tower.dim == 64
+@pytest.fixture
+def search(tmp_path, monkeypatch):
+    """A search that ends at once with other settings; it does `search.meanwhile` before."""
+    found, file = SimpleNamespace(meanwhile=lambda: None), tmp_path / "chosen.json"
+    file.write_text(json.dumps({"settings": {"train_two_tower.dim": 64}, "number": 4, "verdict": "better"}))
+
+    def end(arguments, config, workspace, lock, view):
+        found.meanwhile()
+        view.finished("tune_choose", {"chosen": SimpleNamespace(path=str(file))}, 1.0, False)
+
+    monkeypatch.setattr(tune, "_search", end)
+    return found
+
+
+def test_a_config_with_a_byte_order_mark_is_written_without(tmp_path, search):
+    command = command_of(tmp_path, "")
+    (tmp_path / "tiny.yaml").write_text(MINIMAL, "utf-8-sig")
+    assert main(command) == 0
+    assert load_config(tmp_path / "tiny.tuned.yaml").train_two_tower.dim == 64
+
+
+@pytest.mark.parametrize("meanwhile", [MINIMAL.replace("click", "purchase"), "name: [half", ""])
+def test_the_written_config_is_the_one_that_was_searched(tmp_path, search, meanwhile):
+    command = command_of(tmp_path, "")
+    search.meanwhile = lambda: (tmp_path / "tiny.yaml").write_text(meanwhile)
+    assert main(command) == 0
+    written = (tmp_path / "tiny.tuned.yaml").read_text("utf-8")
+    assert written.splitlines()[1:] == MINIMAL.replace("16", "64").splitlines()
+
+
+def test_passes_that_were_asked_for_are_written(tmp_path, search):
+    assert main([*command_of(tmp_path, ""), "--epochs", "7"]) == 0
+    assert load_config(tmp_path / "tiny.tuned.yaml").train_two_tower.epochs == 7
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 where a trial was chosen, 1 where a step failed."""
     config = of_souk(load_config(arguments.config, arguments.data))
-    if arguments.trials < AT_ONCE[-1]:
-        raise SoukError("at least 2 trials, the config as it is and another one", str(arguments.trials), "Raise it.")
+    text = Path(arguments.config).read_text(encoding="utf-8-sig")  # who edits it during the search changes nothing
     target = _target(arguments, config.name)
     workspace = Workspace(Path(arguments.workspace).resolve())
     check_workspace(workspace, config.name)
@@ -78,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     _tell(view, workspace, started)
     values = json.loads(chosen.read_text(encoding="utf-8"))
-    print(f"config    {write_config(Path(arguments.config), target, values)}")
+    print(f"config    {write_config(text, Path(arguments.config), target, values, arguments.epochs)}")
     return 0
 
 
@@ -149,11 +148,19 @@ def _tell(view: RunView, workspace: Workspace, started: str) -> None:
         print(f"report    {shutil.copyfile(page, workspace.reports / f'tune-{started}.html')}")
 
 
-def write_config(config: Path, target: Path, chosen: Mapping[str, Any]) -> Path:
-    """Writes the config with the chosen settings to `target`; relative paths of the data stay where they lead."""
+def write_config(text: str, config: Path, target: Path, chosen: Mapping[str, Any], epochs: int = 0) -> Path:
+    """Writes the config with the chosen settings to `target`; relative paths of the data stay where they lead.
+
+    Args:
+        text: the config as it was searched.
+        config: its file.
+        target: the file to write.
+        chosen: of `souk.steps.tune_choose`.
+        epochs: those that the trials had in place of the config's; 0 where they had these.
+    """
     from souk.tuning.rewrite import with_settings
 
-    text, settings = config.read_text(encoding="utf-8-sig"), dict(chosen["settings"])
+    settings = dict(chosen["settings"]) | ({"train_two_tower.epochs": epochs} if epochs else {})
     folder = parse_config(text).data.folder
     if target.resolve().parent != config.resolve().parent and "://" not in folder:
         settings["data.folder"] = str((config.resolve().parent / folder).resolve())
