@@ -1,5 +1,6 @@
 """The command line: one line for every mistake, no traceback."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from souk.cli import main
+from souk.cli import COMMANDS, main
 from souk.cli.run import _paths, _tell_other_data, _tell_success
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
 from souk.cli.view import RunView
@@ -84,6 +85,22 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     with os.fdopen(writing, "wb") as gone:
         run = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, check=False)
     assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "more"), [("tune", "the same command goes on"), ("items", "souk items: interrupted\n")]
+)
+def test_who_interrupts_the_imports_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, more: str
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(COMMANDS, command, ("slow_to_import", ""))
+    code = 0
+    with contextlib.suppress(KeyboardInterrupt):  # which would end all tests
+        code = main([command])
+    assert code == 128 + signal.SIGINT
+    assert more in capsys.readouterr().err
 
 
 def test_a_command_without_its_packages_names_the_extra_before_it_does_anything(tmp_path: Path) -> None:

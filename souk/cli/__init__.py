@@ -58,6 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, words: list[str]) -> int:
+    try:
+        return _done(command, words)
+    except KeyboardInterrupt as error:  # also of who is impatient with the imports
+        number = signal.Signals(error.args[0] if error.args else signal.SIGINT)  # souk.cli.ending tells which
+        how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+        kept = ". What is done is kept: the same command goes on with it" if command in ("run", "tune") else ""
+        print(f"\nsouk {command}: {how}{kept}", file=sys.stderr)
+        return 128 + number
+
+
+def _done(command: str, words: list[str]) -> int:
     module = importlib.import_module(COMMANDS[command][0])
     parser = Parser(prog=f"souk {command}", description=module.__doc__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -84,9 +95,3 @@ def _run(command: str, words: list[str]) -> int:
             raise
         print(f"souk {command}: {of_disk(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as error:
-        number = signal.Signals(error.args[0] if error.args else signal.SIGINT)  # souk.cli.ending tells which
-        how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
-        kept = ". What is done is kept: the same command goes on with it" if command in ("run", "tune") else ""
-        print(f"\nsouk {command}: {how}{kept}", file=sys.stderr)
-        return 128 + number
