@@ -1,5 +1,7 @@
 """What a command line may say: help for every command, and the usage for every mistake."""
 
+from pathlib import Path
+
 import pytest
 
 import souk
@@ -22,6 +24,15 @@ def test_what_is_no_port_is_refused_at_once(port: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as end:
         main(["serve", "--http-port", port])
     assert end.value.code == 2 and "expected a port from 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("margin", ["-1e-3", "-.001", "-1E-03", "-0.001", "-1.e-3"])
+@pytest.mark.parametrize("command", [["run"], ["submit", "--host", "http://localhost:1"]])
+def test_a_margin_below_zero_may_be_written_with_an_exponent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], margin: str
+) -> None:
+    assert main([*command, "--config", str(tmp_path / "none.yaml"), "--gate-margin", margin]) == 2
+    assert "none.yaml" in capsys.readouterr().err, "it is the config that is missed"
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])

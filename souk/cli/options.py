@@ -12,6 +12,7 @@ from typing import NoReturn
 from souk.errors import nearest
 from souk.workspace import Workspace
 
+NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 # `tune_choose` is told of all results in one word of its command line, 190 bytes and the workspace's path for each, and
 # Linux takes 128 KiB for a word: this leaves 240 bytes for the path.
 MOST_TRIALS = 300
@@ -155,6 +156,7 @@ def hours(text: str) -> float:
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """What a training run can be told beside its config."""
     add_data(parser)
+    parser._negative_number_matcher = NEGATIVE  # argparse's own takes -1e-3 for an option
     parser.add_argument(
         "--gate-margin",
         type=finite,
