@@ -1,9 +1,12 @@
 """`souk submit --wait`: progress as the server tells it, the end, why a run failed, and the deadline."""
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from souk.cli import submit as submitting
 from souk.cli.kubeflow import Server
 from souk.cli.kubeflow_wait import SILENCE_SECONDS, follow, reasons, task_names
 from souk.cli.training import load_pipeline
@@ -66,6 +69,28 @@ def test_the_deadline_ends_the_waiting_and_not_the_run(
     error = capsys.readouterr().err
     assert "Expected the run to end in 1e-09 minutes. Received: RUNNING." in error
     assert f"The run {kubeflow.runs[0]['run_id']} goes on there." in error
+
+
+def test_who_stops_waiting_is_told_that_the_run_goes_on(
+    kubeflow: Kubeflow, url: str, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    kubeflow.states = ["RUNNING"]
+    monkeypatch.setattr(submitting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupted))
+    assert submit(url, config, *WAIT) == 130
+    told = capsys.readouterr().err
+    assert f"The run {kubeflow.runs[0]['run_id']} goes on there." in told and "souk submit: interrupted" in told
+
+
+def test_a_token_that_ends_while_it_waits_ends_no_run(
+    kubeflow: Kubeflow, url: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeflow.broken["run_service_get_run"] = (401, "the token has expired")
+    assert submit(url, config, *WAIT) == 2
+    told = capsys.readouterr().err
+    assert "--token-file FILE" in told and f"The run {kubeflow.runs[0]['run_id']} goes on there." in told
 
 
 class Clock:

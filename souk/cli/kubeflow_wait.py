@@ -40,7 +40,7 @@ def follow(
         sleep: waits so many seconds.
 
     Raises:
-        SoukError: the deadline passed, or the server was silent too long; the run itself goes on.
+        SoukError: the deadline passed, or the server was silent too long, or refuses to tell; the run itself goes on.
     """
     wanted, began = set(tasks), clock()
     heard, states = began, dict[str, str]()
@@ -50,7 +50,9 @@ def follow(
             heard = clock()
         except NoAnswer as error:
             if clock() - heard > SILENCE_SECONDS:
-                raise SoukError(error.expected, error.received, f"The run {run_id} goes on there.") from error
+                raise SoukError(error.expected, error.received, goes_on(run_id)) from error
+        except SoukError as error:
+            raise SoukError(error.expected, error.received, f"{error.remedy} {goes_on(run_id)}") from error
         else:
             for name, state in _states(run, wanted):
                 if states.get(name) != state:
@@ -60,8 +62,13 @@ def follow(
                 return run
         if clock() - began > seconds:
             state = states.get("run", "no state yet")
-            raise SoukError(f"the run to end in {seconds / 60:g} minutes", state, f"The run {run_id} goes on there.")
+            raise SoukError(f"the run to end in {seconds / 60:g} minutes", state, goes_on(run_id))
         sleep(every)
+
+
+def goes_on(run_id: str) -> str:
+    """What who stops waiting has to know, not to submit it a second time."""
+    return f"The run {run_id} goes on there."
 
 
 def _states(run: models.V2beta1Run, wanted: set[str]) -> Iterator[tuple[str, str]]:

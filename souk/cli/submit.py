@@ -190,18 +190,22 @@ def _visible(text: str, source: str) -> str:
 
 
 def _wait(arguments: argparse.Namespace, server: Server, run_id: str, spec: dict[str, Any]) -> int:
-    from souk.cli.kubeflow_wait import SUCCEEDED, follow, reasons, task_names
+    from souk.cli.kubeflow_wait import SUCCEEDED, follow, goes_on, reasons, task_names
 
-    ended = follow(
-        server,
-        run_id,
-        tasks=task_names(spec),
-        seconds=arguments.deadline * 60,
-        every=arguments.poll,
-        say=lambda line: print(line, flush=True),
-        clock=time.monotonic,
-        sleep=time.sleep,
-    )
+    try:
+        ended = follow(
+            server,
+            run_id,
+            tasks=task_names(spec),
+            seconds=arguments.deadline * 60,
+            every=arguments.poll,
+            say=lambda line: print(line, flush=True),
+            clock=time.monotonic,
+            sleep=time.sleep,
+        )
+    except KeyboardInterrupt:
+        print(f"\n{goes_on(run_id)}", file=sys.stderr)
+        raise
     if ended.state == SUCCEEDED:
         return 0
     print(*(f"  {line}" for line in reasons(ended)), sep="\n", file=sys.stderr)
