@@ -12,6 +12,7 @@ from souk.ingest import cells
 from souk.ingest.guess.bands import banded, lower_bounds
 from souk.ingest.guess.columns import Table, column_named
 from souk.ingest.guess.kind import without_currency
+from souk.ingest.guess.lengths import is_length
 from souk.ingest.guess.names import FILLERS, QUANTITIES, RATINGS, names_rating
 from souk.ingest.profile import Column, snake
 
@@ -25,6 +26,7 @@ SHARED_TYPES = 6  # the most common types, of whose numbers shares are made, as 
 BESIDE = {*FILLERS, "created", "received", "sent", "posted"}  # in a type, of what is counted of it
 NUMBER = {"cnt", "count", "counts", "rate", "num", "times"}  # the last word of such a name
 PER_CENT = {"pct", "percent", "percentage", "prozent", "rate", "ratio"}  # no amount, in names: its sum is a number
+MEAN = "the mean {} of each"
 TOLD = "IT TELLS EVENTS OF LATER: {}, such as {}; declare it if it is of before them"
 
 
@@ -46,14 +48,15 @@ def map_counts(events: Table, other: Table, target: str) -> None:
     if target == "user_id" and "drawn" in events.notes:  # of users who were not drawn nobody knows how many they have
         each = each.where(ids.isin(whose))
     each = each.rank()
-    means = pd.DataFrame({f"the mean {name} of each": ids.map(own) for name, own in _means(events, whose)})
+    stays = _stays(events, whose)
+    means = pd.DataFrame({MEAN.format(name): ids.map(own) for name, own in _means(events, whose, stays)})
     shares = pd.DataFrame(dict(_shares({word: ids.map(count).fillna(0) for word, count in counts.items()})))
     types = {_said(text): text for text in events.types}
     for column in other.free:
         if not column.nested and (
             why := _grows(column, each[[*counts]])
             or _grows(column, each[[*sums]])
-            or _averages(column, means)
+            or _averages(column, means.drop(columns=_own_length(column, ids, stays) if target == "item_id" else []))
             or (_averages(column, shares) if _is_share(column) else "")
             or _named(column, types)
         ):
@@ -123,16 +126,29 @@ def _priced(column: Column) -> pd.Series:
     return cells.parse_number(pa.array(bare, pa.string(), from_pandas=True))[0].to_pandas()
 
 
-def _means(events: Table, whose: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+def _stays(events: Table, whose: pd.Series) -> pd.Series:
+    """How long users stayed, by id, with the name of the column; empty without one."""
+    dwell = events.mapped["dwell_seconds"][0] if events.has("dwell_seconds") else column_named(events, "dwell_seconds")
+    if dwell is None or not dwell.numeric:
+        return pd.Series(dtype=float)
+    return pd.Series(cells.parse_number(dwell.values)[0].to_numpy(zero_copy_only=False), whose, name=dwell.name)
+
+
+def _own_length(column: Column, ids: pd.Series, stays: pd.Series) -> list[str]:
+    """The mean that a column of items goes with by right, as it says how long each is; none of other columns."""
+    numbers = _amounts(column)
+    return [MEAN.format(stays.name)] if len(stays) and len(numbers) and is_length(column, numbers, ids, stays) else []
+
+
+def _means(events: Table, whose: pd.Series, stays: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     """By id, the mean of the ratings, and of how long users stayed; of prices it would be what the item's own price is
     by right."""
     value = column_named(events, "value")
     if value is not None and value.numeric and (names_rating(value.snake) or value.plain in RATINGS):
         stars = cells.parse_number(value.values)[0].to_pandas()
         yield value.name, stars[stars > 0].groupby(whose).mean()
-    dwell = events.mapped["dwell_seconds"][0] if events.has("dwell_seconds") else column_named(events, "dwell_seconds")
-    if dwell is not None and dwell.numeric:
-        yield dwell.name, cells.parse_number(dwell.values)[0].to_pandas().groupby(whose).mean()
+    if len(stays):
+        yield str(stays.name), stays.groupby(level=0).mean()
 
 
 def _averages(column: Column, means: pd.DataFrame) -> str:
