@@ -34,6 +34,18 @@ def test_what_is_skipped_does_not_satisfy_and_needs_no_type(tmp_path: Path) -> N
     assert {*config.columns.events} == {"conn_country", "device"}, "a request has these, not what ended a play"
 
 
+@pytest.mark.parametrize(("early", "bar"), [(4, 30), (50, 60), (400, 600), (9000, 3600)])
+def test_what_satisfies_is_what_a_fifth_leave_before(tmp_path: Path, early: int, bar: int) -> None:
+    """Of an hour's episode nearly all stay for half a minute, which told nothing."""
+    rows = plays()
+    for n, row in enumerate(rows):
+        row["ms_played"] = 1000 * (5 if n % 50 == 7 else early if n % 4 == 0 else 9100 + n)
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert config.objectives.satisfied.min_dwell_seconds == bar
+    share = sum(row["ms_played"] >= 1000 * bar for row in rows) / len(rows)
+    assert f"{share:.0%} of them are of {bar} seconds or more" in text
+
+
 def test_a_country_is_no_type(tmp_path: Path) -> None:
     more = {"conn_country": lambda n: ["DE", "US"][n // 7 % 2], "reason_end": lambda n: ["next", "done"][n // 3 % 2]}
     rows = [{key: value for key, value in row.items() if key != "ms_played"} for row in plays(**more)]

@@ -20,7 +20,8 @@ from souk.next_steps import STEPS, next_steps
 from souk.schema import DAY_MS, MINUTE_MS, EventType
 
 AGAIN = 0.02  # share of the events of a type that are a user's second or later with an item, from which that satisfies
-DWELL = 30  # seconds from which reading, watching or listening satisfies
+DWELL = (30, 60, 120, 300, 600, 1200, 1800, 3600)  # seconds from which reading, watching or listening satisfies:
+LEAVE = 0.2  # the least of them before which this share leaves; of an hour nearly all stay for half a minute
 LABELLED = "at most half of what either of the last two tenths of the events takes: a label is known after its days"
 FEW_RATED = 0.1  # ratings for each purchase: of fewer, what is kept tells far more often who is satisfied
 FEW_PLANNED = 0.005  # share of the ends that are after the last event, from which ends are planned
@@ -248,8 +249,10 @@ def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str
     seconds, kinds = cells.parse_number(dwell[0].values)[0].to_pandas(), types.to_pandas()
     seconds = seconds / 1000 if table.source.dwell_unit == "ms" else seconds
     timed = set(kinds[seconds.notna()]) & set(engaging)
-    share = (seconds[kinds.isin(timed)] >= DWELL).mean()
+    stayed = seconds[kinds.isin(timed)]
+    bar = next((bar for bar in DWELL if (stayed < bar).mean() >= LEAVE), DWELL[-1])
+    share = (stayed >= bar).mean()
     if not timed or not TELLING <= share <= 1 - TELLING:
         return None
     events = ", ".join(kind for kind in engaging if kind in timed)
-    return f"{{events: [{events}], min_dwell_seconds: {DWELL}}}", f"{share:.0%} of them are of {DWELL} seconds or more"
+    return f"{{events: [{events}], min_dwell_seconds: {bar}}}", f"{share:.0%} of them are of {bar} seconds or more"
