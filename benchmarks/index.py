@@ -22,11 +22,11 @@ import numpy as np
 
 from benchmarks.__main__ import table, write
 from benchmarks.milvus_server import installed, milvus_server
+from souk.index import hnsw, ivf
 from souk.index.exact import ExactIndex
-from souk.index.hnsw import HnswIndex, build
 from souk.index.interface import Index, IndexUnavailable
 from souk.index.milvus import open_or_build
-from souk.steps.load_index import sample_queries
+from souk.index.recall import sample_queries
 
 DIM, QUERIES = 64, 64
 SHARES = (1.0, 0.03, 0.001)
@@ -65,9 +65,12 @@ def indexes(vectors: np.ndarray, scratch: Path, uri: str, milvus: bool) -> Itera
     """Each index over the vectors, one after the other."""
     everything, name = np.ones(len(vectors), bool), f"items_{len(vectors)}"
     yield "exact", ExactIndex(vectors)
-    graph = build(vectors)
-    yield "graph only", HnswIndex(graph, vectors, step=0)
-    yield "hnsw", HnswIndex(graph, vectors)
+    lists = ivf.build(vectors)
+    yield f"lists only, {lists.nprobe} of {lists.nlist}", ivf.IvfIndex(lists, vectors, always=True)
+    yield "ivf", ivf.IvfIndex(lists, vectors)
+    graph = hnsw.build(vectors)
+    yield "graph only", hnsw.HnswIndex(graph, vectors, always=True)
+    yield "hnsw", hnsw.HnswIndex(graph, vectors)
     for kind, where in (("Milvus Lite", str(scratch / f"{name}.db")), ("Milvus server", uri)):
         if milvus and where:
             index = open_or_build(where, name, vectors, everything)

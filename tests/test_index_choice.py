@@ -1,4 +1,4 @@
-"""Which index answers a bundle's requests, and where its graph comes from."""
+"""Which index answers a bundle's requests, and where its lists or its graph come from."""
 
 import contextlib
 import os
@@ -11,13 +11,15 @@ import pyarrow as pa
 import pytest
 
 from souk.errors import SoukError
-from souk.index import hnsw, late, server
-from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS, chosen
+from souk.index import hnsw, ivf, late, server
+from souk.index.choice import IVF_FILE, IVF_ITEMS, KINDS, chosen
 from souk.index.collections import connect
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
 from souk.index.interface import IndexUnavailable
+from souk.index.ivf import IvfIndex
 from souk.index.milvus import MilvusIndex
+from souk.index.partial import read, write
 from souk.release.in_use import KEPT_SECONDS, say_searched, searched
 from souk.serving import served
 from souk.serving.budget import Guards
@@ -45,10 +47,10 @@ def one_ended(bundle):
 
 
 def test_the_size_chooses_where_nobody_does():
-    assert [chosen("auto", n) for n in (1, GRAPH_ITEMS - 1, GRAPH_ITEMS)] == ["exact", "exact", "hnsw"]
+    assert [chosen("auto", n) for n in (1, IVF_ITEMS - 1, IVF_ITEMS)] == ["exact", "exact", "ivf"]
     assert chosen("auto", 1, "http://milvus:19530") == "milvus", "who names a server wants it searched"
     assert chosen("exact", 1, "http://milvus:19530") == "exact"
-    assert [chosen(kind, 1) for kind in ("exact", "hnsw", "milvus")] == ["exact", "hnsw", "milvus"]
+    assert [chosen(kind, 1) for kind in KINDS[1:]] == ["exact", "ivf", "hnsw", "milvus"]
     with pytest.raises(SoukError, match=r"'hnsv'.*Did you mean 'hnsw'"):
         chosen("hnsv", 1)
 
@@ -126,57 +128,52 @@ def test_who_is_no_longer_heard_of_searches_nothing(tmp_path):
     assert [path.name for path in (workspace.milvus / "searched").iterdir()] == ["items_two"]
 
 
-def test_the_graph_of_a_bundle_is_read_and_one_that_it_lacks_is_built(bundle, tmp_path):
+def test_the_lists_of_a_bundle_are_read_and_those_that_it_lacks_are_built(bundle, tmp_path):
     said = []
-    index = open_index(Workspace(tmp_path), bundle, "", said.append, "hnsw")
-    assert isinstance(index, HnswIndex) and said == [f"building the graph of {len(bundle.vectors)} vectors"]
-    hnsw.write(hnsw.build(bundle.vectors), bundle.graph)
+    index = open_index(Workspace(tmp_path), bundle, "", said.append, "ivf")
+    assert isinstance(index, IvfIndex) and said == [f"putting {len(bundle.vectors)} vectors into lists"]
+    write(ivf.build(bundle.vectors), bundle.ivf)
     try:
-        read = open_index(Workspace(tmp_path), bundle, "", said.append, "hnsw")
+        there = open_index(Workspace(tmp_path), bundle, "", said.append, "ivf")
         assert len(said) == 1
         wanted = ExactIndex(bundle.vectors, bundle.available).search(bundle.vectors, 5)[0]
-        for one in (index, read):
-            walk = HnswIndex(one._graph, bundle.vectors, bundle.available, step=0)
-            np.testing.assert_array_equal(walk.search(bundle.vectors, 5)[0], wanted)
+        for one in (index, there):
+            one._built.nprobe, one._always = one._built.nlist, True
+            np.testing.assert_array_equal(one.search(bundle.vectors, 5)[0], wanted)
     finally:
-        bundle.graph.unlink()
+        bundle.ivf.unlink()
 
 
-@pytest.mark.parametrize("built", [False, True])
-def test_a_graph_finds_for_a_time_before_its_end_what_has_ended(bundle, tmp_path, built):
-    """It has each item of the catalogue: who asks of a moment says in a mask what is there then."""
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_what_has_ended_is_found_for_a_time_before_its_end(bundle, tmp_path, kind):
+    """Each has each item of the catalogue: who asks of a moment says in a mask what is there then."""
     ended = one_ended(bundle)
-    if not built:
-        hnsw.write(hnsw.build(bundle.vectors), bundle.graph)
-    try:
-        index = open_index(Workspace(tmp_path), ended, "", print, "hnsw")
-    finally:
-        bundle.graph.unlink(missing_ok=True)
+    index = open_index(Workspace(tmp_path), ended, "", print, kind)
     then = ended.available & (np.arange(len(ended.vectors)) < 3)
     assert set(index.search(ended.vectors[:1], 3, allowed=[then])[0][0].tolist()) == {0, 1, 2}
 
 
-def test_a_graph_that_is_none_or_of_other_vectors_is_refused(tmp_path):
-    (tmp_path / "graph").write_bytes(b"none")
-    with pytest.raises(SoukError, match="a graph of FAISS at"):
-        hnsw.read(tmp_path / "graph")
+def test_an_index_that_is_none_or_of_other_vectors_is_refused(tmp_path):
+    (tmp_path / "lists").write_bytes(b"none")
+    with pytest.raises(SoukError, match="an index of FAISS at"):
+        read(tmp_path / "lists")
     vectors, _ = catalogue(50)
-    with pytest.raises(SoukError, match=r"a graph of 49 × 16 vectors. Received: 50 × 16"):
+    with pytest.raises(SoukError, match=r"an index of 49 × 16 vectors. Received: 50 × 16"):
         HnswIndex(hnsw.build(vectors), vectors[1:])
 
 
-def test_a_large_catalogue_gets_a_graph_that_is_measured(tmp_path, monkeypatch):
-    """The bar holds for the graph as for the collection, and the release takes it along (test_release_package)."""
+def test_a_large_catalogue_gets_lists_that_are_measured(tmp_path, monkeypatch):
+    """The bar holds for the lists as for the collection, and the release takes it along (test_release_package)."""
     features, (towers, _) = write_features(tmp_path / "features"), write_models(tmp_path)
     arguments = (config().for_step("load_index"), str(features), str(towers), str(tmp_path / "index"))
-    monkeypatch.setattr(step, "GRAPH_ITEMS", 41)
+    monkeypatch.setattr(step, "IVF_ITEMS", 41)
     step.load_index(*arguments)
-    assert not (tmp_path / "index" / GRAPH_FILE).exists()
-    monkeypatch.setattr(step, "GRAPH_ITEMS", 40)
+    assert not (tmp_path / "index" / IVF_FILE).exists()
+    monkeypatch.setattr(step, "IVF_ITEMS", 40)
     assert step.load_index(*arguments)["recall_at_100"] == 1
-    assert hnsw.read(tmp_path / "index" / GRAPH_FILE).ntotal == 40
-    other = hnsw.build(np.load(towers / "vectors.npy")[::-1])
-    monkeypatch.setattr(hnsw, "build", lambda vectors: other)
+    assert read(tmp_path / "index" / IVF_FILE).ntotal == 40
+    other = ivf.build(np.load(towers / "vectors.npy")[::-1])
+    monkeypatch.setattr(ivf, "build", lambda vectors: other)
     monkeypatch.setattr(step, "RECALL_AT", 5)
     with pytest.raises(SoukError, match=r"recall@5 of at least 0\.95"):
         step.load_index(*arguments)

@@ -116,7 +116,7 @@ def test_as_many_more_are_looked_at_as_fewer_may_appear(monkeypatch):
     narrow.nprobe = 3
     for index, name, wanted in (
         (HnswIndex(hnsw.build(vectors), vectors, always=True), "efSearch", [20, 80, 400]),  # four for each of the five
-        (IvfIndex(narrow, vectors, always=True), "nprobe", [3, 12, 60]),
+        (IvfIndex(narrow, vectors, always=True), "nprobe", [3, 6, 14]),
     ):
         asked, found = [], index._built.search
 

@@ -11,8 +11,9 @@ from pymilvus import DataType, MilvusClient
 from souk.index import milvus, server
 from souk.index.collections import connect
 from souk.index.exact import ExactIndex
-from souk.index.interface import IndexUnavailable, recall_at
+from souk.index.interface import IndexUnavailable
 from souk.index.milvus import MilvusIndex, build, open_or_build
+from souk.index.recall import recall_at
 from tests.milvus_fixtures import real_milvus
 from tests.test_index_contract import milvus_server
 

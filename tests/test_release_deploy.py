@@ -17,8 +17,8 @@ from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from souk.config import DatasetConfig, with_value
 from souk.errors import SoukError
 from souk.index.exact import ExactIndex
-from souk.index.interface import recall_at
 from souk.index.milvus import MilvusIndex
+from souk.index.recall import recall_at
 from souk.release.bundle import Bundle
 from souk.release.condition import without_states
 from souk.release.in_use import needed

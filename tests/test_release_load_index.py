@@ -9,8 +9,9 @@ import pytest
 from souk.errors import SoukError
 from souk.index.interface import collection_name
 from souk.index.place import SEAL
+from souk.index.recall import sample_queries
 from souk.release.bundle import write_bundle
-from souk.steps.load_index import load_index, sample_queries
+from souk.steps.load_index import load_index
 from tests.release_fixtures import BOUNDARIES, ITEM_IDS, write_features, write_models
 from tests.test_release_deploy import config
 

@@ -11,9 +11,10 @@ import pytest
 import souk.steps.package_release as package
 from souk.config import DatasetConfig
 from souk.errors import SoukError
-from souk.index import hnsw
-from souk.index.choice import GRAPH_FILE
+from souk.index import ivf
+from souk.index.choice import IVF_FILE
 from souk.index.milvus import MilvusIndex, build
+from souk.index.partial import write
 from souk.progress import SAY
 from souk.release.bundle import Bundle
 from souk.release.commands import show_text
@@ -61,7 +62,7 @@ def shop(tmp_path_factory):
     (shop.tables / "manifest.json").write_text(json.dumps(made))
     _, _, out = shop.evaluate("good")
     good = shop.root / "good"
-    hnsw.write(hnsw.build(np.load(good / "towers" / "vectors.npy")), good / "index" / GRAPH_FILE)
+    write(ivf.build(np.load(good / "towers" / "vectors.npy")), good / "index" / IVF_FILE)
     folders = (shop.tables, shop.features, good / "towers", good / "ranker", good / "index")
     return [str(path) for path in (*folders, out / "twin", out / "evaluation")]
 
@@ -98,7 +99,7 @@ def test_a_release_is_whole_and_says_where_it_comes_from(release, shop):
     assert lineage["trained_until"] == Bundle.load(folder).settings.trained_until
     assert lineage["packages"]["tensorflow"]
     present = {path.name for path in folder.iterdir()}
-    assert {GRAPH_FILE, NAME, "twin", "evaluation", "schema", "drift_reference.parquet", "weights.npz"} <= present
+    assert {IVF_FILE, NAME, "twin", "evaluation", "schema", "drift_reference.parquet", "weights.npz"} <= present
     assert not [path for path in folder.parent.iterdir() if "partial" in path.name]
 
 

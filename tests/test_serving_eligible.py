@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from benchmarks.serving.enlarge import tables
 from souk.config import Repeat
-from souk.index.hnsw import HnswIndex, build
+from souk.index import hnsw, ivf
+from souk.index.hnsw import HnswIndex
+from souk.index.ivf import IvfIndex
 from souk.index.milvus import open_or_build
 from souk.release.bundle import Bundle
 from souk.schema import DAY_MS
@@ -51,14 +53,15 @@ def bundle(tmp_path_factory):
     return Bundle.load(folder)
 
 
-@pytest.fixture(scope="module", params=["numpy", "faiss", "walk", "lite"])
+@pytest.fixture(scope="module", params=["numpy", "lists", "all lists", "walk", "lite"])
 def recommender(request, bundle, tmp_path_factory):
-    """Over exact search, a graph, a graph that is always walked through, and Milvus Lite."""
+    """Over exact search, lists, and lists and a graph that always answer, and Milvus Lite."""
     with contextlib.ExitStack() as stack:
         index, kind = None, request.param
-        if kind in ("faiss", "walk"):
-            walk = {"step": 0, "least": CANDIDATES} if kind == "walk" else {}
-            index = HnswIndex(build(bundle.vectors), bundle.vectors, bundle.available, **walk)
+        if kind in ("lists", "all lists"):
+            index = IvfIndex(ivf.build(bundle.vectors), bundle.vectors, bundle.available, always=kind == "all lists")
+        elif kind == "walk":
+            index = HnswIndex(hnsw.build(bundle.vectors), bundle.vectors, bundle.available, always=True)
         elif kind == "lite":
             path = tmp_path_factory.mktemp("lite") / "items.db"
             index = open_or_build(str(path), "items_test", bundle.vectors, bundle.indexed)

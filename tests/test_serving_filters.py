@@ -31,7 +31,7 @@ def recommenders(tmp_path_factory):
     bundle = write_shop(tmp_path_factory.mktemp("bundle") / "shop", CANDIDATES)
     CATEGORIES.update(zip(bundle.item_ids, bundle.items["item_category"].to_pylist(), strict=True))
     exact = Recommender.load(bundle, None, None)
-    graph = HnswIndex(build(vectors()), vectors(), bundle.available, step=0, least=2 * len(IDS))
+    graph = HnswIndex(build(vectors()), vectors(), bundle.available, always=True)
     return exact, exact.connected(graph, None)
 
 

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from souk.index.choice import chosen
-from souk.index.hnsw import build, write
+from souk.index.ivf import build
+from souk.index.partial import write
 from souk.release.bundle import Bundle
 from souk.release.golden import read_golden, write_golden
 from souk.release.manifest import read_manifest, write_manifest
@@ -48,9 +49,9 @@ def main() -> None:
     settings = json.loads((folder / "bundle.json").read_text())
     (folder / "bundle.json").write_text(json.dumps(settings | {"candidates": given.candidates}))
     bundle = Bundle.load(folder)
-    if chosen("auto", given.items) == "hnsw":
-        print("building the graph", flush=True)
-        write(build(bundle.vectors), bundle.graph)
+    if chosen("auto", given.items) == "ivf":
+        print("putting the vectors into lists", flush=True)
+        write(build(bundle.vectors), bundle.ivf)
     print("answering the golden requests", flush=True)
     asked = [request for request, _ in read_golden(folder)]
     answer = golden_answers(Recommender.load(replace(bundle), None, None))

@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--index",
         choices=KINDS,
         default="auto",
-        help="what searches candidates: all products (exact) or a graph (hnsw) in process, or Milvus; "
+        help="what searches candidates: all products (exact), lists (ivf) or a graph (hnsw) in process, or Milvus; "
         "auto is Milvus with --milvus-uri, else by the size of the catalogue (default: %(default)s)",
     )
     parser.add_argument(

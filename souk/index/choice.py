@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from souk.errors import unknown
 
-KINDS = ("auto", "exact", "hnsw", "milvus")
-GRAPH_ITEMS = 300_000  # from here on a walk through a graph for 500 candidates is quicker than all products
-GRAPH_FILE = "graph.faiss"  # in an index artifact
+KINDS = ("auto", "exact", "ivf", "hnsw", "milvus")
+IVF_ITEMS = 100_000  # from here on the lists that hold 500 candidates are quicker than all products
+IVF_FILE = "ivf.faiss"  # in an index artifact and a release
 
 
 def chosen(kind: str, items: int, server: str = "") -> str:
@@ -21,4 +21,4 @@ def chosen(kind: str, items: int, server: str = "") -> str:
         return kind
     if server:
         return "milvus"
-    return "exact" if items < GRAPH_ITEMS else "hnsw"
+    return "exact" if items < IVF_ITEMS else "ivf"

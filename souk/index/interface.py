@@ -10,7 +10,6 @@ import numpy as np
 
 from souk.errors import SoukError
 
-BLOCK = 64  # queries searched at once where there are many
 Exclusions = Sequence[Collection[int]]
 Allowed = Sequence[np.ndarray | None]  # for each query `[items]` bool, or None where every item may appear
 
@@ -97,26 +96,3 @@ def collection_name(item_ids: Sequence[str], vectors: np.ndarray, available: np.
     digest.update(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
     digest.update(np.packbits(np.asarray(available, dtype=bool)).tobytes())
     return f"items_{digest.hexdigest()[:12]}"
-
-
-def recall_at(
-    index: Index,
-    exact: Index,
-    queries: np.ndarray,
-    k: int,
-    timeout: float = 60.0,
-    allowed: np.ndarray | None = None,
-) -> float:
-    """The share of the exact top `k` that `index` finds too, over all `queries` `[batch, dim]`; 1 of nothing.
-
-    Only the items of `allowed` `[items]` bool are looked for, where it is given.
-    """
-    hits = wanted = 0
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK]
-        masks = None if allowed is None else [allowed] * len(block)
-        own = index.search(block, k, timeout=timeout, allowed=masks)[0]
-        for found, truth in zip(own, exact.search(block, k, allowed=masks)[0], strict=True):
-            hits += len(np.intersect1d(found[found >= 0], truth[truth >= 0]))
-            wanted += int((truth >= 0).sum())
-    return hits / wanted if wanted else 1.0

@@ -34,7 +34,7 @@ def recall_at(
         found, scores = index.search(block, k, timeout=timeout, allowed=masks)
         truth, best = exact.search(block, k, allowed=masks)
         counts = (truth >= 0).sum(axis=1)
-        last = np.where(counts, np.take_along_axis(best, np.maximum(0, counts - 1)[:, None], axis=1)[:, 0], np.inf)
+        last = np.where(counts, np.take_along_axis(best, np.maximum(0, counts - 1)[:, None], axis=1)[:, 0], 0)
         near = (found >= 0) & (scores >= (last - EQUAL * np.maximum(1, np.abs(last)))[:, None])
         hits += int(np.minimum(near.sum(axis=1), counts).sum())
         wanted += int(counts.sum())

@@ -168,9 +168,9 @@ class Bundle:
         return available_at(self.items, self.settings.trained_until)
 
     @property
-    def graph(self) -> Path:
-        """What a walk through the vectors needs; a release of a large catalogue has it."""
-        return self.folder / "graph.faiss"
+    def ivf(self) -> Path:
+        """The vectors in lists; a release of a large catalogue has it."""
+        return self.folder / "ivf.faiss"
 
     @property
     def query_tower(self) -> Path:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from souk.index.exact import ExactIndex
-from souk.index.interface import IndexUnavailable, recall_at
+from souk.index.interface import IndexUnavailable
+from souk.index.recall import recall_at
 from souk.serving.loaded import Loaded
 
 K = 100

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from souk.counts import ItemCounts
+from souk.index import hnsw, ivf
 from souk.index.choice import chosen
-from souk.index.hnsw import HnswIndex, build, read
 from souk.index.interface import Index, IndexUnavailable
 from souk.index.late import LateIndex
 from souk.index.milvus import MilvusIndex, open_again, open_or_build
+from souk.index.partial import read
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest, replay_golden
@@ -60,8 +61,11 @@ def open_index(
     kind = chosen(kind, len(bundle.vectors), uri)
     if kind == "exact":
         return None
+    if kind == "ivf":
+        return _lists(bundle, report)
     if kind == "hnsw":
-        return _graph(bundle, report)
+        report(f"building the graph of {len(bundle.vectors):,} vectors")
+        return hnsw.HnswIndex(hnsw.build(bundle.vectors), bundle.vectors, bundle.available)
     collection = bundle.settings.collection
     where = uri or str(workspace.milvus / f"{collection}.db")
 
@@ -78,12 +82,12 @@ def open_index(
         return LateIndex(bundle.indexed, partial(opened, open_again))
 
 
-def _graph(bundle: Bundle, report: Callable[[str], None]) -> HnswIndex:
-    """The bundle's graph, or one that is built now."""
-    if bundle.graph.exists():
-        return HnswIndex(read(bundle.graph), bundle.vectors, bundle.available)
-    report(f"building the graph of {len(bundle.vectors):,} vectors")
-    return HnswIndex(build(bundle.vectors), bundle.vectors, bundle.available)
+def _lists(bundle: Bundle, report: Callable[[str], None]) -> ivf.IvfIndex:
+    """The bundle's lists, or those that are made now."""
+    if bundle.ivf.exists():
+        return ivf.IvfIndex(read(bundle.ivf), bundle.vectors, bundle.available)
+    report(f"putting {len(bundle.vectors):,} vectors into lists")
+    return ivf.IvfIndex(ivf.build(bundle.vectors), bundle.vectors, bundle.available)
 
 
 def open_store(workspace: Workspace, bundle: Bundle, access: Access | None = None) -> FeastStore:

@@ -10,23 +10,23 @@ import numpy as np
 from souk.config import parse_step_config
 from souk.errors import SoukError
 from souk.features.windows import read_windows
-from souk.index import hnsw
-from souk.index.choice import GRAPH_FILE, GRAPH_ITEMS
+from souk.index import ivf
+from souk.index.choice import IVF_FILE, IVF_ITEMS
 from souk.index.exact import ExactIndex
-from souk.index.interface import collection_name, recall_at
+from souk.index.interface import collection_name
 from souk.index.lite import FILE
 from souk.index.milvus import open_or_build
+from souk.index.partial import write
 from souk.index.place import is_lite
+from souk.index.recall import recall_at, sample_queries
 from souk.items import available_at, item_columns
 from souk.progress import report
 
-QUERIES = 512
 RECALL_AT = 100
-SEED = 17
 
 
 def load_index(config: str, features: str, towers: str, index: str) -> dict[str, float]:
-    """Builds the collection of these vectors, unless it is there, the graph of a large catalogue, and `index.json`.
+    """Builds the collection of these vectors, unless it is there, the lists of a large catalogue, and `index.json`.
 
     Args:
         config: the step's config.
@@ -35,7 +35,7 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         index: the output folder.
 
     Returns:
-        `recall_at_100` against exact search, of the collection or of the graph where that is less, and `items`.
+        `recall_at_100` against exact search, of the collection or of the lists where that is less, and `items`.
 
     Raises:
         SoukError: the recall is below the bar.
@@ -58,13 +58,13 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
     finally:
         searcher.close()
     report(f"recall@{RECALL_AT} of {collection} against exact search: {recall:.4f}")
-    if len(vectors) >= GRAPH_ITEMS:
-        report(f"building the graph of {len(vectors):,} vectors")
-        graph = hnsw.build(vectors)
-        hnsw.write(graph, folder / GRAPH_FILE)
-        walks = recall_at(hnsw.HnswIndex(graph, vectors, available, step=0), exact, queries, RECALL_AT)
-        report(f"recall@{RECALL_AT} of the graph: {walks:.4f}")
-        recall = min(recall, walks)
+    if len(vectors) >= IVF_ITEMS:
+        report(f"putting {len(vectors):,} vectors into lists")
+        lists = ivf.build(vectors)
+        write(lists, folder / IVF_FILE)
+        found = recall_at(ivf.IvfIndex(lists, vectors, available, always=True), exact, queries, RECALL_AT)
+        report(f"recall@{RECALL_AT} of {lists.nprobe} of {lists.nlist} lists: {found:.4f}")
+        recall = min(recall, found)
     record = {
         "uri": FILE if is_lite(uri) else uri,  # Lite: relative to this folder
         "collection": collection,
@@ -77,23 +77,6 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
         raise SoukError(
             f"recall@{RECALL_AT} of at least {settings.recall_bar} in {collection}",
             f"{recall:.4f}",
-            "Lower load_index.recall_bar, or look at the index type of the collection and at the graph.",
+            "Lower load_index.recall_bar, or look at the index type of the collection.",
         )
     return {"recall_at_100": recall, "items": float(len(vectors))}
-
-
-def sample_queries(vectors: np.ndarray) -> np.ndarray:
-    """Item vectors, and mixtures of up to eight of them as long as an item's, as a user's vector is.
-
-    Args:
-        vectors: `[items, dim]` float32.
-
-    Returns:
-        `[QUERIES, dim]` float32, the same for the same vectors.
-    """
-    random = np.random.default_rng(SEED)
-    alone = vectors[random.integers(len(vectors), size=QUERIES // 2)]
-    groups = vectors[random.integers(len(vectors), size=(QUERIES - len(alone), 8))]
-    mixed = np.einsum("qm,qmd->qd", random.dirichlet(np.full(8, 0.5), size=len(groups)), groups)
-    lengths = np.linalg.norm(groups, axis=2).mean(axis=1) / np.maximum(np.linalg.norm(mixed, axis=1), 1e-9)
-    return np.concatenate([alone, mixed * lengths[:, None]]).astype(np.float32)

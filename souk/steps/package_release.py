@@ -19,7 +19,7 @@ from souk.config import parse_step_config
 from souk.counters import counters_at
 from souk.counts import ItemCounts, engagements
 from souk.folders import placed
-from souk.index.choice import GRAPH_FILE
+from souk.index.choice import IVF_FILE
 from souk.progress import report
 from souk.release.bundle import Bundle, write_bundle
 from souk.release.golden import golden_requests, replay_golden, write_golden
@@ -75,8 +75,8 @@ def package_release(
         collection = _read_json(Path(index) / "index.json")["collection"]
         slates = (settings.deploy, settings.rerank, settings.retrievers, settings.ranker)
         bundle = write_bundle(folder, features, towers, ranker, "end", collection, *slates)
-        if (Path(index) / GRAPH_FILE).exists():
-            shutil.copyfile(Path(index) / GRAPH_FILE, bundle.graph)
+        if (Path(index) / IVF_FILE).exists():
+            shutil.copyfile(Path(index) / IVF_FILE, bundle.ivf)
         shutil.copytree(twin, folder / "twin")
         shutil.copytree(evaluation, folder / "evaluation")
         shutil.copytree(Path(tables) / "schema", folder / "schema")
