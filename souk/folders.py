@@ -49,12 +49,20 @@ def placed(target: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a name beside `path` to be written; the file is renamed to `path` at the end."""
+    """Yields a name beside `path` to be written; the file is renamed to `path` at the end.
+
+    Raises:
+        OSError: it cannot be written; of `path`, for nobody knows the name beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.partial")
     try:
         yield fresh
         os.replace(fresh, path)
+    except OSError as error:
+        if error.filename == str(fresh):
+            error.filename = str(path)
+        raise
     finally:
         fresh.unlink(missing_ok=True)
 

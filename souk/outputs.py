@@ -6,10 +6,12 @@ digest of each file, so that one that was added or changed since is known; a fil
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -147,9 +149,18 @@ def _is(known: Known, place: Path) -> bool:
 
 
 def _writable(place: str | Path, folder: Path, option: str) -> None:
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK) or not _takes_files(folder):
         received = "none" if folder.is_dir() else f"{folder}, which is no folder"
         raise SoukError(f"a right to write {place}", received, f"Name another place by {option}.")
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made in a folder: root has every right, in /proc too. That a disk is full others tell."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _made(folder: Path) -> dict[str, str] | None:

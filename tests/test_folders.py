@@ -1,6 +1,7 @@
 """Folders that nobody has written to for long, that others delete meanwhile, and that take the place of others."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import pytest
 
 from souk.errors import SoukError
-from souk.folders import clear, placed, remove, untouched, working
+from souk.folders import clear, placed, remove, untouched, whole_file, working
 
 
 def test_a_folder_is_untouched_as_long_as_nothing_in_it_was_written(tmp_path):
@@ -158,3 +159,9 @@ def test_what_is_being_deleted_never_comes_back(tmp_path, monkeypatch):
     shutil.rmtree(place)
     clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".report.lock"]
+
+
+def test_a_file_that_cannot_be_written_is_told_by_its_own_name(tmp_path):
+    with pytest.raises(PermissionError) as told, whole_file(tmp_path / "my.yaml") as fresh:
+        raise PermissionError(errno.EACCES, "Permission denied", str(fresh))
+    assert told.value.filename == str(tmp_path / "my.yaml")

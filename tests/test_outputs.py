@@ -120,6 +120,14 @@ def test_each_command_refuses_a_file_of_another_before_it_reads_anything(project
     assert everything(project) == before
 
 
+@pytest.mark.parametrize("command", ["recommend --requests in.jsonl", "init --events in.jsonl", "simulate"])
+def test_where_nobody_may_write_is_told_before_anything_is_read(project, capsys, command):
+    """Root has every right in /proc, and no file can be made there."""
+    assert main([*command.split(), "--output", "/proc/out.yaml"]) == 2
+    told = "Expected a right to write /proc/out.yaml. Received: none. Name another place by --output."
+    assert capsys.readouterr().err.endswith(f": {told}\n")
+
+
 @pytest.mark.parametrize("words", [["evaluate"], ["simulate", "--force"]])
 @pytest.mark.parametrize("output", ["proj", "proj/notes.txt"])
 def test_each_command_refuses_a_folder_of_another_before_it_reads_anything(project, capsys, monkeypatch, words, output):
