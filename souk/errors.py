@@ -48,6 +48,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else ""
 
 
+def cut(text: str, most: int) -> str:
+    """At most so many characters of a text, with an ellipsis where it goes on."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def shown(uri: str) -> str:
     """An address as messages and logs may have it: without what stands before `@`, which may be a password.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from souk.config import parse_config
@@ -139,6 +141,18 @@ def test_a_wrong_line_is_refused_in_words_that_help(line, words):
     with pytest.raises(SoukError) as error:
         parse_config(MINIMAL + line, "my.yaml")
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_word_that_is_none_of_a_choice_is_told_with_the_nearest():
+    given = MINIMAL.replace("events.csv}", "events.csv, event_types: {like: carts, skip: xyz}}")
+    with pytest.raises(SoukError) as error:
+        parse_config(given + "columns: {events: {device: categorial}}", "my.yaml")
+    told = [part.partition("eceived")[2] for part in re.split(r"Expected|Also", str(error.value))[1:]]
+    assert told == [
+        ": 'carts'. Did you mean 'cart'? See docs/data.md. ",
+        " 'xyz'. ",
+        " 'categorial'. Did you mean 'categorical'?",
+    ]
 
 
 def test_what_is_rare_may_be_told_by_each_feature_that_has_values_of_its_own():

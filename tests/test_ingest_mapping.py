@@ -129,6 +129,8 @@ def test_doubled_braces_of_a_template_are_braces(tmp_path: Path, template: str) 
         ({"templates": {"titel": "{type}"}}, "Did you mean 'title'"),
         ({"templates": {"title": "{type}"}, "columns": {"title": "type"}}, "a column and a template"),
         ({"templates": {"title": "{tags}"}}, "a column|column tags of list"),
+        ({"columns": {"item_id": "item"}}, r"Did you mean 'item_id'\? Map it in data.items.columns\.$"),
+        ({"columns": {"title": "titel"}}, r"Did you mean 'title'\? Map .*, or give data.items.constants.title\.$"),
         ({"skip": {"tipe": [""]}}, "Did you mean 'type'"),
         ({"delimiter": "::"}, "Leave `delimiter` out"),
         ({"encoding": "latin-1"}, "Leave `encoding` out"),

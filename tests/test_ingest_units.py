@@ -56,6 +56,16 @@ def test_times_in_another_unit_are_noticed(tmp_path: Path, times: list[Any], uni
         read_rows("events", source(path, unit), {})
 
 
+@pytest.mark.parametrize("more", ["", "y" * 200])
+def test_a_row_that_an_error_quotes_says_that_it_goes_on(more: str) -> None:
+    """A row that was cut in the middle of a word read as a row that is."""
+    row = f'{{"when": "x{more}"}}'
+    with pytest.raises(SoukError) as error:
+        check_times(Source(path="e.csv", timestamp_unit="s"), pa.array([None]), 1.0, row, "x")
+    shown = f'{{"when": "x{"y" * 188}…' if more else row
+    assert f", as in {shown}. " in str(error.value)
+
+
 @pytest.mark.parametrize("config", ["s", "ms", "us", "iso"])
 @pytest.mark.parametrize("seconds", [946_684_800, 1_700_000_000])
 @pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])

@@ -18,7 +18,7 @@ from typing import Any
 
 from souk.config import DatasetConfig, load_config
 from souk.direct_call import direct_call, redirect_of
-from souk.errors import SoukError
+from souk.errors import SoukError, cut
 from souk.ingest.item_row import ItemRow
 
 URL = "http://localhost:8080"
@@ -144,7 +144,7 @@ def _time_remedy(unit: str, row: bytes, reason: str) -> str:
 def _of_cells(row: ItemRow) -> str:
     """Why a row of delimited text, sent as it stands, is none; "" for another row, of which the server tells."""
     remedy = "Is a cell too few or too many, or a quote opened and not closed?"
-    return str(SoukError("a cell for each column in a row", repr(row.value[:SHOWN]), remedy)) if row.torn else ""
+    return str(SoukError("a cell for each column in a row", repr(cut(row.value, SHOWN)), remedy)) if row.torn else ""
 
 
 def _batches(rows: Iterable[ItemRow]) -> Iterator[list[tuple[ItemRow, bytes]]]:

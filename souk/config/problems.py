@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from souk.errors import SoukError, shown, unknown
+from souk.errors import SoukError, nearest, shown, unknown
 from souk.schema import EventType
 
 EXPERIMENTS = "docs/experiments.md"
@@ -33,14 +34,18 @@ def explain(error: ValidationError, values: Any, model: type[BaseModel], origin:
     """
     problems = _problems(error, values, model)
     first, *others = sorted(problems, key=lambda where: problems[where][0]["type"] != "extra_forbidden")
-    also = "".join(f" Also {_named(where)}: {_words(problems[where], model)}." for where in others)
     mapped = "".join(dict.fromkeys(_of_the_file(problems[where][0], values) for where in (first, *others)))
+    meant = {where: "" if mapped else _meant(problems[where]) for where in problems}
+    also = "".join(
+        f" Also {_named(where)}: {_words(problems[where], model)}.{f' {meant[where]}' if meant[where] else ''}"
+        for where in others
+    )
     if problems[first][0]["type"] == "extra_forbidden":
         of = _model_at(model, first[:-1])
         wrong = unknown(f"{origin}: key {_named(first)}", str(first[-1]), of.model_fields if of else {})
         return SoukError(wrong.expected, wrong.received, f"{wrong.remedy}{mapped}{also}".strip())
     what, received = _told(problems[first], model)
-    remedy = f"See {PAGES.get(str(first[0]) if first else '', 'docs/data.md')}.{mapped}{also}"
+    remedy = f"{meant[first]} See {PAGES.get(str(first[0]) if first else '', 'docs/data.md')}.{mapped}{also}".strip()
     return SoukError(f"{origin}: {_named(first)}: {what}" if first else f"{origin}: {what}", received, remedy)
 
 
@@ -104,6 +109,14 @@ def _wanted(problem: Any) -> str:
     if problem["type"] in LENGTHS:
         return LENGTHS[problem["type"]].format(**problem["ctx"])
     return str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _meant(problems: list[Any]) -> str:
+    """The question for the word of a choice that may have been meant; "" where none is like what came."""
+    choices = [problem for problem in problems if problem["type"] in ("literal_error", "enum")]
+    words = {word for problem in choices for word in re.findall(r"'(.*?)'", problem["ctx"]["expected"])}
+    received = problems[0].get("input")
+    return nearest(received, words) if isinstance(received, str) else ""
 
 
 def _of_the_file(problem: Any, values: Any) -> str:

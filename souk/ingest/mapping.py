@@ -15,6 +15,7 @@ from souk.ingest.templates import OR, check_templates, template_columns
 from souk.schema import Kind, contract
 
 MOST_TYPES = 50  # that a release remembers
+EACH_ITS_OWN = {"user_id", "item_id", "timestamp", "event_id"}  # columns that have no one value for all rows
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
 KIND_TYPES = {
     Kind.CATEGORICAL: pa.string(),
@@ -176,7 +177,8 @@ class TableSource:
                 remedy = f"{remedy} {nearest(raw, present) or other}"
                 raise SoukError(f"{raw} for {self.name}.{name} in {file}, too", ", ".join(sorted(present)), remedy)
             error = unknown(f"a column for {self.name}.{name} in {file}", raw, present)
-            where = f"Map it in data.{self.name}.columns, or give data.{self.name}.constants.{name}."
+            constant = "" if name in EACH_ITS_OWN else f", or give data.{self.name}.constants.{name}"
+            where = f"Map it in data.{self.name}.columns{constant}."
             alone = " The file has one column: look at its `delimiter`." if len(present) == 1 else ""
             raise SoukError(error.expected, error.received, f"{error.remedy} {where}{alone}")
 

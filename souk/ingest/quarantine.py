@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from souk.errors import SoukError
+from souk.errors import SoukError, cut
 from souk.ingest.checks import distinct
 from souk.ingest.faults import Fault, Reason
 from souk.ingest.mapping import TableSource
@@ -148,7 +148,7 @@ class QuarantineWriter:
         for label, file, position, text in zip(labels, files, positions, texts, strict=True):
             shown = self._samples.setdefault(label, [])
             if len(shown) < SAMPLES:
-                shown.append(f"{file} row {position}: {text[:SHOWN_CHARACTERS]}")
+                shown.append(f"{file} row {position}: {cut(text, SHOWN_CHARACTERS)}")
 
     def _keep_values(self, rows: Rows, first: Mapping[int, tuple[str, str]]) -> None:
         """Notes what stands in the columns that rows are refused for."""

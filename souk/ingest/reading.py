@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from souk.config import Source
-from souk.errors import SoukError, shown
+from souk.errors import SoukError, cut, shown
 from souk.ingest import cells
 from souk.ingest.checks import LATER_MS
 from souk.ingest.convert import check_names, content_ids, convert
@@ -204,7 +204,7 @@ def check_times(source: Source, times: pa.Array, unreadable: float, example: str
     """
     key, unit = "data.events.timestamp_unit", source.timestamp_unit
     if unreadable > 0.5:
-        received = "most cannot be read as such" + (f", as in {example[:SHOWN]}" if example else "")
+        received = "most cannot be read as such" + (f", as in {cut(example, SHOWN)}" if example else "")
         raise SoukError(f"event times in {unit}", received, unit_remedy("events", unit, value))
     times = pc.drop_null(times)
     if not len(times):
