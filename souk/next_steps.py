@@ -8,17 +8,20 @@ import numpy as np
 from souk.schema import MINUTE_MS, EventType
 
 PAUSE_MS = 30 * MINUTE_MS  # a longer one ends a visit
+LONGEST_MS = 6 * 60 * MINUTE_MS  # that anything is taken to go on: a player may be left on
 MUCH = 0.2  # share of what is asked for that is worth a warning
 STEPS = {str(kind): place for place, kind in enumerate(EventType)}  # from what is shown to what came of it
 
 
-def next_steps(pairs: np.ndarray, kinds: np.ndarray, times: np.ndarray) -> np.ndarray:
+def next_steps(pairs: np.ndarray, kinds: np.ndarray, times: np.ndarray, lasted: np.ndarray | None = None) -> np.ndarray:
     """Which events follow an earlier step of the same user and item, within a visit.
 
     Args:
         pairs: `[events]` integers, one for each user and item.
         kinds: `[events]` integers, places in STEPS; none of impressions, which are no act of the user.
         times: `[events]` int64 milliseconds; what happens at one time is one step.
+        lasted: `[events]` milliseconds, for how long each went on, 0 where that is not known: what is liked at the end
+            of an hour's episode is of one visit with it.
 
     Returns:
         `[events]` bool.
@@ -26,8 +29,9 @@ def next_steps(pairs: np.ndarray, kinds: np.ndarray, times: np.ndarray) -> np.nd
     found = np.zeros(len(pairs), bool)
     order = np.lexsort((-kinds, times, pairs))  # of one time, what may go before comes last
     pairs, kinds, times = pairs[order], kinds[order], times[order]
+    ends = times if lasted is None else times + np.minimum(lasted[order], LONGEST_MS)
     for kind in np.unique(kinds)[1:]:
         last = np.maximum.accumulate(np.where(kinds < kind, np.arange(len(kinds)), -1))
-        near = (last >= 0) & (pairs[last] == pairs) & (times - times[last] <= PAUSE_MS)
+        near = (last >= 0) & (pairs[last] == pairs) & (times - ends[last] <= PAUSE_MS)
         found[order[near & (kinds == kind)]] = True
     return found

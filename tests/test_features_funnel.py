@@ -1,5 +1,7 @@
 """Configs whose `engaged` has the next steps of a visit are told."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from souk.config import parse_config, parse_step_config
@@ -38,6 +40,15 @@ def test_the_next_steps_of_visits_are_counted_by_type(tmp_path):
     (line,) = told(tmp_path, [(0, 30, 61), (0, 1, 2), (0,), (0,)])
     assert "2 of 2 carts and 1 of 2 purchases come within half an hour after another act of the same user" in line
     assert "of 38% of what is asked for the last item is the answer" in line and "alone (click)" in line
+
+
+def test_a_visit_lasts_as_long_as_what_is_played(tmp_path):
+    config, tables = shop(tmp_path, [(0, 70)] * 4, engaged="[click, cart]")
+    events = pq.read_table(tables / "events.parquet")
+    for minutes, steps in ((45, True), (35, False)):
+        seconds = pa.array([60.0 * minutes if kind == "click" else None for kind in events["event_type"].to_pylist()])
+        pq.write_table(events.append_column("dwell_seconds", seconds), tables / "events.parquet")
+        assert len(list(funnel(tables / "events.parquet", spec_of(config), 0))) == steps
 
 
 @pytest.mark.parametrize(

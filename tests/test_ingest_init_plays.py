@@ -191,3 +191,17 @@ def test_dates_of_old_records_are_years(tmp_path: Path) -> None:
     text, config = init(tmp_path, write(events, tmp_path / "e.csv"), write(items, tmp_path / "i.csv"))
     assert config.data.items is not None
     assert config.data.items.columns["created_at"] == "release_date" and "refuses" not in text
+
+
+@pytest.mark.parametrize(("pause", "step"), [(60, True), (40 * 60, False)])
+def test_a_like_at_the_end_of_an_episode_is_of_one_visit_with_it(tmp_path: Path, pause: int, step: bool) -> None:
+    """It comes fifty minutes after the play began, which was another visit."""
+    rows: Table = []
+    for n in range(400):
+        of = {"user_id": f"u{n % 20}", "item_id": f"e{7 * n % 61}"}
+        rows.append({**of, "event": "play", "ts": START + 9_000 * n, "listened_seconds": 3_000 + n % 50})
+        if n % 3 == 0:
+            rows.append({**of, "event": "like", "ts": START + 9_000 * n + 3_000 + pause, "listened_seconds": None})
+    text, config = init(tmp_path, write(rows, tmp_path / "e.csv"))
+    assert list(config.objectives.engaged.events) == (["click"] if step else ["click", "cart"])
+    assert ("Carts do not engage" in text) == step

@@ -104,9 +104,17 @@ def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
     rows = rows[rows["kind"].isin([str(kind) for kind in ENGAGING])]
     pairs = rows.groupby(["user_id", "item_id"]).ngroup().to_numpy()
     kinds = rows["kind"].map(STEPS).to_numpy(np.int64)
-    follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64))
+    follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64), _lasted(table).loc[rows.index].to_numpy())
     asked = {str(kind): kinds == STEPS[kind] for kind in (EventType.CART, EventType.PURCHASE)}
     return {kind: (int(follow[own].sum()), int(own.sum())) for kind, own in asked.items() if own.any()}
+
+
+def _lasted(table: Table) -> pd.Series:
+    """For how many milliseconds each row of the sample says that it went on; 0 where it does not."""
+    dwell, unit = table.mapped.get("dwell_seconds"), 1 if table.source.dwell_unit == "ms" else 1000
+    if not dwell:
+        return pd.Series(0.0, range(len(table.columns[0].values)))
+    return (cells.parse_number(dwell[0].values)[0].to_pandas() * unit).fillna(0.0)
 
 
 def _bought_at_the_end(table: Table, items: Table | None) -> tuple[int, int]:
