@@ -203,6 +203,17 @@ def test_windows_whose_labels_are_nearly_of_one_kind_are_told(tmp_path, asked, f
     assert all_of_it.split("{}")[1] in second and second.startswith(f"satisfied: {all_of_it.split('{}')[0]}")
 
 
+@pytest.mark.parametrize(("every", "windows"), [(50, ["validation", "test"]), (45, [])])
+def test_a_bar_that_nearly_all_reach_is_told(tmp_path, every, windows):
+    """One of so many clicks, of a hundred a day, is shorter."""
+    rows = clicks(100, 0.01)
+    stays = pa.array([10.0 if n % every == 0 else 60.0 for n in range(len(rows))])
+    lines = told(tmp_path, rows.append_column("dwell_seconds", stays), "{events: [click], min_dwell_seconds: 30}")
+    assert [line.split(" labels in the ")[1] for line in lines] == [
+        f"{name} window are positive, 98.0%: it tells next to nothing; raise its min_dwell_seconds" for name in windows
+    ]
+
+
 def test_labels_that_a_rule_cannot_make_negative_are_told_where_they_have_a_weight(tmp_path):
     lines = told(tmp_path, clicks(100), "{events: [click]}")
     assert [line.split("window")[1] for line in lines] == [" are positive: it is not learned from one kind"] * 2

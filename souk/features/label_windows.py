@@ -21,6 +21,7 @@ from souk.schema import DAY_MS, EventType
 
 FEW, ENOUGH = 20, 100  # labels of a window: of fewer nothing is learned; a proposed split has so many, if it can be
 RARE = 10  # labels of a kind: of fewer the users that judge the ranker, a fifth of all, may well have none
+NEARLY_ALL = 0.98  # share of the labels that are positive, from which a bar of the rule parts hardly any
 SHARES = tuple(n / 20 for n in range(1, 10))  # of the events, that a window of a proposed split may have
 MOST = 0.7  # of them in both
 COLUMNS = ("user_id", "item_id", "event_type", "timestamp", "value", "dwell_seconds")
@@ -81,7 +82,7 @@ def few_labels(events: Path, objectives: Objectives, first: int, windows: Window
                 kinds = ", ".join(rule.events)
                 yield f"{name}: no engagement in the {window} window is of {kinds}: no label of it there"
             elif known and (_can_fail(rule) or rule.weight):
-                yield from (f"{name}: {line}" for line in _kinds(known, positive, window))
+                yield from (f"{name}: {line}" for line in _kinds(known, positive, window, rule))
 
 
 def _can_fail(rule: Objective) -> bool:
@@ -89,8 +90,9 @@ def _can_fail(rule: Objective) -> bool:
     return _waits(rule) or rule.min_value is not None or rule.min_dwell_seconds is not None
 
 
-def _kinds(known: int, positive: int, window: str) -> Iterator[str]:
+def _kinds(known: int, positive: int, window: str, rule: Objective) -> Iterator[str]:
     """What is told of labels of which hardly any are positive, or hardly any are not."""
+    bars = [key for key in ("min_value", "min_dwell_seconds") if getattr(rule, key) is not None]
     rare, where = min(positive, known - positive), f"of its {known:,} known labels in the {window} window"
     if not positive:
         yield f"none {where} is positive"
@@ -99,6 +101,9 @@ def _kinds(known: int, positive: int, window: str) -> Iterator[str]:
     elif rare < RARE:
         kind = f"{'is' if rare == 1 else 'are'} {'' if positive == rare else 'not '}positive"
         yield f"{rare} {where} {kind}: where the users that judge the ranker have none of these, it is not learned"
+    elif bars and positive >= NEARLY_ALL * known:  # of what is kept nearly all may be, and no bar is there to raise
+        found = f"{positive:,} {where} are positive, {positive / known:.1%}: it tells next to nothing"
+        yield f"{found}; raise its {' and '.join(bars)}"
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
