@@ -223,6 +223,23 @@ def test_of_items_with_one_vector_any_is_as_good():
     assert recall_at(turned, ExactIndex(vectors), vectors, 50) == 1
 
 
+@pytest.mark.parametrize("wrong", ["one again and again", "others", "what may not appear"])
+def test_what_is_not_found_is_no_recall_whatever_an_index_says_of_it(wrong):
+    vectors, available = catalogue()[0], np.arange(ITEMS) % 10 == 0
+
+    class Wrong(ExactIndex):
+        def search(self, queries, k, *given, **named):
+            positions, scores = super().search(queries, k, *given, **named)
+            if wrong == "one again and again":
+                return positions[:, :1].repeat(k, axis=1), scores[:, :1].repeat(k, axis=1)
+            return (positions + 1 if wrong == "others" else positions), scores
+
+    own = None if wrong == "what may not appear" else available
+    for length in (1.0, 1e-3):
+        index, exact = Wrong(length * vectors, own), ExactIndex(length * vectors, available)
+        assert recall_at(index, exact, vectors, 20) < 0.3
+
+
 def test_a_collection_is_named_by_its_content():
     vectors, available = catalogue()
     ids = [f"i{p}" for p in range(ITEMS)]

@@ -87,9 +87,8 @@ def test_what_comes_back_short_is_done_again_by_all_products(monkeypatch, kind):
     monkeypatch.setattr(hnsw, "WIDTH", 0)
     built = (hnsw if kind == "hnsw" else ivf).build(vectors)
     if kind == "ivf":
-        monkeypatch.setattr(
-            IvfIndex, "_parameters", lambda *given: ivf.faiss.SearchParametersIVF(nprobe=1, sel=given[-1])
-        )
+        built.nprobe = 1
+        monkeypatch.setattr(ivf, "NEARLY_ALL", 0.0)
     index = (HnswIndex if kind == "hnsw" else IvfIndex)(built, vectors, always=True)
     assert index._of(vectors[0], 20, mask) is None
     found, truth = (one.search(vectors[:1], 20, allowed=[mask]) for one in (index, ExactIndex(vectors)))
@@ -116,7 +115,7 @@ def test_as_many_more_are_looked_at_as_fewer_may_appear(monkeypatch):
     narrow.nprobe = 3
     for index, name, wanted in (
         (HnswIndex(hnsw.build(vectors), vectors, always=True), "efSearch", [20, 80, 400]),  # four for each of the five
-        (IvfIndex(narrow, vectors, always=True), "nprobe", [3, 6, 14]),
+        (IvfIndex(narrow, vectors, always=True), "nprobe", [3, 6, 12, 14, 28]),
     ):
         asked, found = [], index._built.search
 
@@ -126,7 +125,7 @@ def test_as_many_more_are_looked_at_as_fewer_may_appear(monkeypatch):
                 return found(queries, count, params=params)
 
         monkeypatch.setattr(index, "_built", Asked())
-        index._built.nprobe, index._built.nlist = narrow.nprobe, narrow.nlist
+        index._built.nprobe, index._built.nlist, index._built.ntotal = narrow.nprobe, narrow.nlist, narrow.ntotal
         for every in (1, 4, 20):
             index.search(vectors[:1], 5, allowed=[np.arange(3000) % every == 0])
         assert asked == wanted
@@ -145,3 +144,48 @@ def test_exact_search_answers_where_it_is_quicker(monkeypatch, share, by):
     mask = np.random.default_rng(0).random(3000) < share
     index.search(vectors[:1], 20, allowed=[mask])
     assert said == (["all products"] if by == "all products" else [])
+
+
+def grouped(size=6000, groups=20, strays=0.1):
+    """Tight groups, whose number each item has; a tenth of each lies among the others."""
+    random = np.random.default_rng(2)
+    middles, own = random.normal(size=(groups, 32)), random.integers(groups, size=size)
+    at = np.where(random.random(size) < strays, random.integers(groups, size=size), own)
+    vectors = (middles[at] + 0.25 * random.normal(size=(size, 32))).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), own
+
+
+@pytest.mark.parametrize("left", [{7}, {3, 4, 5, 6, 7}, {*range(1, 20)}])
+def test_a_filter_by_what_lies_elsewhere_loses_nothing(monkeypatch, left):
+    """The lists near the query hold strays of what may appear, and enough of them."""
+    monkeypatch.setattr(ivf, "BAR_AT", 100)
+    vectors, group = grouped()
+    built, mask = ivf.build(vectors), np.isin(group, list(left))
+    assert built.nprobe < built.nlist / 4
+    queries = vectors[group == 0][:50]
+    for always in (False, True):
+        index = IvfIndex(built, vectors, always=always)
+        assert recall_at(index, ExactIndex(vectors), queries, 100, allowed=mask) > 0.97
+        assert recall_at(index, ExactIndex(vectors), queries, 100) > 0.97
+
+
+@pytest.mark.parametrize("left", [{7}, {3, 4, 5}])
+def test_lists_are_of_what_is_available_and_another_time_is_searched_exactly(monkeypatch, left):
+    monkeypatch.setattr(ivf, "BAR_AT", 100)
+    vectors, group = grouped()
+    available = np.isin(group, list(left))
+    index, exact = IvfIndex(ivf.build(vectors, available), vectors, available), ExactIndex(vectors, available)
+    assert index._built.ntotal == available.sum()
+    assert recall_at(index, exact, sample_queries(vectors), 100) > 0.97
+    everything = np.ones(len(vectors), bool)
+    assert index._of(vectors[0], 100, everything) is None
+    found = index.search(vectors[:5], 100, available_only=False)[0]
+    np.testing.assert_array_equal(found, exact.search(vectors[:5], 100, available_only=False)[0])
+
+
+def test_of_nothing_that_is_available_there_are_no_lists():
+    vectors, _ = catalogue(30)
+    none = np.zeros(30, bool)
+    index = IvfIndex(ivf.build(vectors, none), vectors, none)
+    assert (index.search(vectors[:2], 3)[0] == -1).all()
+    np.testing.assert_array_equal(index.search(vectors[:2], 1, available_only=False)[0], [[0], [1]])

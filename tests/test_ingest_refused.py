@@ -67,6 +67,12 @@ def test_of_several_rows_of_an_item_a_good_one_counts_and_else_the_earliest_end(
     assert "items: 1 in events, whose row is refused, are recommended without title and columns" in report
 
 
+def test_what_has_ended_is_not_recommended_because_its_row_is_refused(tmp_path: Path) -> None:
+    _, report = ingested(tmp_path, {"price": "dear", "available_until": 1}, {"price": "dear"})
+    assert "items: 1 in events, whose row is refused, are recommended without title and columns" in report
+    assert "items: 1 in events, whose row is refused, are not available" in report
+
+
 def test_what_events_do_not_mention_does_not_come_back_and_nothing_is_said(tmp_path: Path) -> None:
     items, report = ingested(tmp_path, {"item_id": "unsold", "available_until": "soon"}, {"created_at": "soon"})
     assert "unsold" not in items and "whose row is refused, are not available" not in report

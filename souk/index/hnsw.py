@@ -25,11 +25,12 @@ class HnswIndex(PartialIndex):
     was never taken and has the same content, it misses others.
     """
 
-    def _parameters(self, wanted: int, count: int, selector: Any) -> faiss.SearchParametersHNSW | None:
+    def _found(self, query: np.ndarray, wanted: int, mask: np.ndarray, selector: Any) -> np.ndarray | None:
+        count = int(np.count_nonzero(mask))
         width = max(LEAST, WIDTH * wanted) * len(self) // count
         if not self._always and width * STEP > min(SPARSE * count, len(self)):
             return None
-        return faiss.SearchParametersHNSW(efSearch=width, sel=selector)
+        return self._asked(query, wanted, faiss.SearchParametersHNSW(efSearch=width, sel=selector))
 
 
 def build(vectors: np.ndarray) -> faiss.IndexHNSWFlat:

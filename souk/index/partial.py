@@ -26,14 +26,12 @@ class PartialIndex(Index):
         always: whether FAISS answers also where exact search is quicker.
     """
 
-    spare = 0  # more items asked for than wanted, where FAISS has their scores with an error only
-
     def __init__(
         self, built: faiss.Index, vectors: np.ndarray, available: np.ndarray | None = None, always: bool = False
     ) -> None:
         self.exact = ExactIndex(vectors, available)
         super().__init__(self.exact.available)
-        if (built.ntotal, built.d) != vectors.shape:
+        if built.ntotal > len(self) or built.d != vectors.shape[1]:
             received = f"{built.ntotal:,} × {built.d}"
             raise SoukError(f"an index of {len(self):,} × {vectors.shape[1]} vectors", received, "Do not mix releases.")
         self._built = built
@@ -65,27 +63,29 @@ class PartialIndex(Index):
         return positions, scores
 
     def _of(self, query: np.ndarray, k: int, mask: np.ndarray) -> Found | None:
-        """The answer of FAISS to one query; None where exact search is quicker, or this one came back short."""
+        """The answer of FAISS to one query; None where exact search is quicker, or this one is not to be trusted."""
         count = int(np.count_nonzero(mask))
         wanted = min(k, count)
         if not wanted:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
         bits = np.packbits(mask, bitorder="little")  # the selector points into it
         selector = None if count == len(self) else faiss.IDSelectorBitmap(bits)
-        parameters = self._parameters(wanted, count, selector)
-        if parameters is None:
+        found = self._found(query, wanted, mask, selector)
+        if found is None or len(found) < wanted:
             return None
-        _, found = self._built.search(query[None], min(count, wanted + self.spare), params=parameters)
-        positions = np.sort(found[0][found[0] >= 0])
-        if len(positions) < wanted:
-            return None
+        positions = np.sort(found)
         scores = self.exact.vectors[positions] @ query
         order = np.argsort(-scores, kind="stable")[:wanted]
         return positions[order], scores[order]
 
     @abstractmethod
-    def _parameters(self, wanted: int, count: int, selector: Any) -> faiss.SearchParameters | None:
-        """How much is looked at for the best `wanted` of `count` eligible items; None where exact search is quicker."""
+    def _found(self, query: np.ndarray, wanted: int, mask: np.ndarray, selector: Any) -> np.ndarray | None:
+        """Positions of the best `wanted` of `mask`, in any order, or a few more; None to leave it to exact search."""
+
+    def _asked(self, query: np.ndarray, count: int, parameters: faiss.SearchParameters) -> np.ndarray:
+        """Positions of at most so many items, as FAISS finds them."""
+        found = self._built.search(query[None], count, params=parameters)[1][0]
+        return np.asarray(found[found >= 0])
 
     def close(self) -> None:
         """Nothing is held."""

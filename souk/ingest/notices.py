@@ -125,17 +125,19 @@ def unmatched(name: str, known: pa.Array, seen: pa.Array) -> Iterator[str]:
     yield f"{found}: {shown}. What was done tells nothing of the file's rows: {mend}, or write the ids alike"
 
 
-def unread_rows(refused: pa.Table, items: pa.Table, known: pa.Array) -> Iterator[str]:
+def unread_rows(refused: pa.Table, items: pa.Table, known: pa.Array, last: int) -> Iterator[str]:
     """How many items that events mention have nothing but refused rows, or skipped ones, and what becomes of them.
 
     Args:
         refused: of `souk.ingest.refused.RefusedItems`.
         items: all of them, as they are written.
         known: the ids of the rows that are accepted.
+        last: the time of the last event, UTC epoch milliseconds: what ended before is in no slate.
     """
     left = refused.filter(pc.invert(pc.is_in(refused["item_id"], value_set=known)))
     back = left.filter(pc.is_in(left["item_id"], value_set=items["item_id"].combine_chunks()))
-    shown = pc.sum(back["available"]).as_py() or 0
+    goes_on = pc.fill_null(pc.greater(back["available_until"], last), True)
+    shown = pc.sum(pc.and_(back["available"], goes_on)).as_py() or 0
     skipped = pc.sum(back["skipped"]).as_py() or 0
     if shown:
         yield f"items: {shown:,} in events, whose row is refused, are recommended without title and columns"

@@ -173,6 +173,11 @@ class Bundle:
         return self.folder / "ivf.faiss"
 
     @property
+    def graph(self) -> Path:
+        """A graph of the vectors, which releases of large catalogues had before they had lists."""
+        return self.folder / "graph.faiss"
+
+    @property
     def query_tower(self) -> Path:
         """SavedModel: raw features to a query's vector."""
         return self.folder / "query_tower"

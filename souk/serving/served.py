@@ -64,8 +64,7 @@ def open_index(
     if kind == "ivf":
         return _lists(bundle, report)
     if kind == "hnsw":
-        report(f"building the graph of {len(bundle.vectors):,} vectors")
-        return hnsw.HnswIndex(hnsw.build(bundle.vectors), bundle.vectors, bundle.available)
+        return _graph(bundle, report)
     collection = bundle.settings.collection
     where = uri or str(workspace.milvus / f"{collection}.db")
 
@@ -87,7 +86,15 @@ def _lists(bundle: Bundle, report: Callable[[str], None]) -> ivf.IvfIndex:
     if bundle.ivf.exists():
         return ivf.IvfIndex(read(bundle.ivf), bundle.vectors, bundle.available)
     report(f"putting {len(bundle.vectors):,} vectors into lists")
-    return ivf.IvfIndex(ivf.build(bundle.vectors), bundle.vectors, bundle.available)
+    return ivf.IvfIndex(ivf.build(bundle.vectors, bundle.indexed), bundle.vectors, bundle.available)
+
+
+def _graph(bundle: Bundle, report: Callable[[str], None]) -> hnsw.HnswIndex:
+    """The graph of a bundle of before, or one that is built now."""
+    if bundle.graph.exists():
+        return hnsw.HnswIndex(read(bundle.graph), bundle.vectors, bundle.available)
+    report(f"building the graph of {len(bundle.vectors):,} vectors")
+    return hnsw.HnswIndex(hnsw.build(bundle.vectors), bundle.vectors, bundle.available)
 
 
 def open_store(workspace: Workspace, bundle: Bundle, access: Access | None = None) -> FeastStore:

@@ -232,7 +232,7 @@ def _write(
         for name in ("items", "users")
     }
     if "items" in known:
-        late["items"] += unread_rows(refused, done["items"], known["items"])
+        late["items"] += unread_rows(refused, done["items"], known["items"], events.last)
         late["items"] += without_rows(folder / "events.parquet", lacking, events.seen["items"], hide)
     for name, table in done.items():
         late[name] += odd_spellings(name, table, kinds[name])

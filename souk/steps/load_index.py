@@ -60,9 +60,9 @@ def load_index(config: str, features: str, towers: str, index: str) -> dict[str,
     report(f"recall@{RECALL_AT} of {collection} against exact search: {recall:.4f}")
     if len(vectors) >= IVF_ITEMS:
         report(f"putting {len(vectors):,} vectors into lists")
-        lists = ivf.build(vectors)
+        lists = ivf.build(vectors, available)
         write(lists, folder / IVF_FILE)
-        found = recall_at(ivf.IvfIndex(lists, vectors, available, always=True), exact, queries, RECALL_AT)
+        found = recall_at(ivf.IvfIndex(lists, vectors, available), exact, queries, RECALL_AT)
         report(f"recall@{RECALL_AT} of {lists.nprobe} of {lists.nlist} lists: {found:.4f}")
         recall = min(recall, found)
     record = {

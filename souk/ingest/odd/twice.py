@@ -60,8 +60,7 @@ def sent_and_exported(events: Path, log: Sequence[Source]) -> Iterator[str]:
     ids = [_hashed(table["event_id"]) for table in tables if "event_id" in table.column_names]  # of none, a broken line
     if not ids:
         return
-    known, file = np.concatenate(ids), parquet.ParquetFile(events)
-    sent, exported = (_keys(file, known, logged) for logged in (True, False))
+    sent, exported = _keys(parquet.ParquetFile(events), np.unique(np.concatenate(ids)))
     again = int(np.isin(sent, exported).sum())
     if again >= A_FEW * len(sent) and again:
         said = f"events: {again:,} of {len(sent):,} that servers were sent are in the files too, under other ids"
@@ -69,14 +68,17 @@ def sent_and_exported(events: Path, log: Sequence[Source]) -> Iterator[str]:
         yield f"{said}, {why}. Give both the same ids, or leave one out (docs/data.md)"
 
 
-def _keys(file: parquet.ParquetFile, known: np.ndarray, logged: bool) -> np.ndarray:
-    """A number for the user, item, type and second of each event whose id is `known`, or of each whose is not."""
-    keys: list[np.ndarray] = [np.zeros(0, np.uint64)]
+def _keys(file: parquet.ParquetFile, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A number for the user, item, type and second of each event whose id is `known`, ascending, and of the others."""
+    keys: tuple[list[np.ndarray], list[np.ndarray]] = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for batch in file.iter_batches(columns=["event_id", "user_id", "item_id", "event_type", "timestamp"]):
-        rows = batch.drop_columns(["event_id"]).to_pandas()[np.isin(_hashed(batch["event_id"]), known) == logged]
+        ids, rows = _hashed(batch["event_id"]), batch.drop_columns(["event_id"]).to_pandas()
         rows["timestamp"] //= 1000
-        keys.append(pd.util.hash_pandas_object(rows, index=False).to_numpy())
-    return np.concatenate(keys)
+        own = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+        logged = known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] == ids
+        keys[0].append(own[logged])
+        keys[1].append(own[~logged])
+    return np.concatenate(keys[0]), np.concatenate(keys[1])
 
 
 def _hashed(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
