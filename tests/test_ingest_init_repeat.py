@@ -60,28 +60,6 @@ def test_what_is_bought_once_and_looked_at_again(tmp_path: Path, rows, rule) -> 
     assert ("purchases after a user's first are of an item bought before" in line) == (rule == BOOKS)
 
 
-def acted(*acts: str, gap=DAY) -> list[dict[str, object]]:
-    """Of each of 50 users with four items, these acts one after the other."""
-    return [{**row, "event": acts[n % len(acts)]} for n, row in enumerate(looks(times=len(acts), gap=gap))]
-
-
-@pytest.mark.parametrize(
-    ("rows", "rule"),
-    [
-        (acted("play", "like"), NEVER),  # a later step of what was done once
-        (acted("play", "like", gap=0), NEVER),  # of one time
-        (acted("like", "play"), Repeat()),  # an earlier step again
-        (acted("play", "like", "play"), Repeat()),
-        (acted("play", "like", "like"), Repeat()),
-        (acted("view", "purchase"), BOOKS),  # what was looked at is wanted again
-    ],
-)
-def test_a_later_step_is_no_repeat(tmp_path: Path, rows, rule) -> None:
-    line, repeat = guessed(tmp_path, rows)
-    assert repeat == rule, line
-    assert ("second or later with the same item, but for first carts" in line) == ("like" in str(rows))
-
-
 def test_the_shares_stand_beside_the_guess(tmp_path: Path) -> None:
     line, repeat = guessed(tmp_path, looks(gap=60) + bought(again=2))
     assert repeat == BOOKS.model_copy(update={"pause_minutes": 30})

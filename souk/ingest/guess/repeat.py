@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from souk.ingest.guess.acts import acts, engaging_kinds
 from souk.ingest.guess.columns import Table
 from souk.ingest.guess.drawn_rows import are_drawn
-from souk.next_steps import PAUSE_MS, STEPS
+from souk.next_steps import PAUSE_MS
 from souk.schema import MINUTE_MS, NO_ACTS, Kind
 
 SELDOM, OFTEN = 0.05, 0.15  # shares of the engagements: below items never repeat, above always
@@ -33,7 +33,7 @@ def repeat(table: Table, items: Table | None = None) -> str:
     rows, engaging = acts(table), engaging_kinds(table)
     share = repeated(rows, engaging)
     of = f"of {', '.join(engaging)}" if table.next_steps else "of the events"
-    told = [f"{share:.1%} {of} are a user's second or later with the same item{_uncounted(engaging)}"]
+    told = [f"{share:.1%} {of} are a user's second or later with the same item"]
     rule = "never" if share < SELDOM else "always" if share > OFTEN else "after_days"
     keys = ["days: 30"] if rule == "after_days" else []
     again, count = _bought_again(rows)
@@ -56,22 +56,9 @@ def repeat(table: Table, items: Table | None = None) -> str:
 
 
 def repeated(rows: pd.DataFrame, engaging: Collection[str]) -> float:
-    """The share of engaging events whose user had the item before: the same act, or an earlier step, is done again.
-
-    A like after a play goes on with it. A purchase counts: by it what was looked at is wanted again, however late.
-    """
-    rows = rows[rows["kind"].isin(engaging)].assign(step=lambda own: own["kind"].map(STEPS))
-    rows = rows.sort_values(["time", "step"], kind="stable")  # of one time the earlier step is the first
-    furthest = rows.groupby(["user_id", "item_id"])["step"].cummax()
-    before = furthest.groupby([rows["user_id"], rows["item_id"]]).shift()
-    again = (before >= rows["step"]) | (before.notna() & rows["kind"].eq("purchase"))
-    return float(again.mean()) if len(rows) else 0.0
-
-
-def _uncounted(engaging: Sequence[str]) -> str:
-    """Which later steps are no repeats, after a comma; "" where none engages beside an earlier one."""
-    later = [f"{kind}s" for kind in engaging[1:] if kind != "purchase"]
-    return f", but for first {' and '.join(later)}" if later else ""
+    """The share of engaging events whose user had the item before."""
+    pairs = rows[rows["kind"].isin(engaging)][["user_id", "item_id"]]
+    return float(pairs.duplicated().mean()) if len(pairs) else 0.0
 
 
 def _bought_again(rows: pd.DataFrame) -> tuple[float, int]:
