@@ -29,9 +29,13 @@ def next_steps(pairs: np.ndarray, kinds: np.ndarray, times: np.ndarray, lasted: 
     found = np.zeros(len(pairs), bool)
     order = np.lexsort((-kinds, times, pairs))  # of one time, what may go before comes last
     pairs, kinds, times = pairs[order], kinds[order], times[order]
-    ends = times if lasted is None else times + np.minimum(lasted[order], LONGEST_MS)
+    if not len(pairs):
+        return found
+    lengths = np.zeros(len(times)) if lasted is None else np.minimum(np.nan_to_num(lasted[order]), LONGEST_MS)
+    apart = np.ptp(times) + LONGEST_MS + 2 * PAUSE_MS  # so far that no pair reaches the next
+    starts = times - times.min() + apart * np.cumsum(np.diff(pairs, prepend=pairs[:1]) != 0)
+    ends = starts + np.maximum(lengths, 0).astype(np.int64)
     for kind in np.unique(kinds)[1:]:
-        last = np.maximum.accumulate(np.where(kinds < kind, np.arange(len(kinds)), -1))
-        near = (last >= 0) & (pairs[last] == pairs) & (times - ends[last] <= PAUSE_MS)
-        found[order[near & (kinds == kind)]] = True
+        furthest = np.maximum.accumulate(np.where(kinds < kind, ends, -apart))  # a look meanwhile ends no play
+        found[order[(kinds == kind) & (starts - furthest <= PAUSE_MS)]] = True
     return found

@@ -1,5 +1,6 @@
 """Configs whose `engaged` has the next steps of a visit are told."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from souk.config import parse_config, parse_step_config
 from souk.errors import SoukError
 from souk.features.funnel import funnel
+from souk.next_steps import STEPS, next_steps
 from souk.steps.build_features import spec_of as specify
 from tests.features_fixtures import spec_of, write_tables
 
@@ -49,6 +51,16 @@ def test_a_visit_lasts_as_long_as_what_is_played(tmp_path):
         seconds = pa.array([60.0 * minutes if kind == "click" else None for kind in events["event_type"].to_pylist()])
         pq.write_table(events.append_column("dwell_seconds", seconds), tables / "events.parquet")
         assert len(list(funnel(tables / "events.parquet", spec_of(config), 0))) == steps
+
+
+def test_what_is_looked_at_meanwhile_ends_no_play():
+    kinds = np.array([STEPS[kind] for kind in ("click", "cart", "purchase", "click", "purchase")])
+    pairs, times = np.array([0, 0, 0, 1, 1]), np.array([0, 5, 80, 0, 80]) * MINUTE
+    lasted = np.array([60.0, 0, 0, np.nan, 0]) * MINUTE
+    assert next_steps(pairs, kinds, times, lasted).tolist() == [False, True, True, False, False]
+    assert next_steps(pairs, kinds, times).tolist() == [False, True, False, False, False]
+    nothing = np.zeros(0, np.int64)
+    assert next_steps(nothing, nothing, nothing, nothing).tolist() == []
 
 
 @pytest.mark.parametrize(

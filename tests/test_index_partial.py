@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from souk.errors import SoukError
 from souk.index import hnsw, ivf
 from souk.index.exact import ExactIndex
 from souk.index.hnsw import HnswIndex
@@ -177,8 +178,7 @@ def test_lists_are_of_what_is_available_and_another_time_is_searched_exactly(mon
     index, exact = IvfIndex(ivf.build(vectors, available), vectors, available), ExactIndex(vectors, available)
     assert index._built.ntotal == available.sum()
     assert recall_at(index, exact, sample_queries(vectors), 100) > 0.97
-    everything = np.ones(len(vectors), bool)
-    assert index._of(vectors[0], 100, everything) is None
+    assert index._of(vectors[0], 100, np.ones(len(vectors), bool)) is None
     found = index.search(vectors[:5], 100, available_only=False)[0]
     np.testing.assert_array_equal(found, exact.search(vectors[:5], 100, available_only=False)[0])
 
@@ -189,3 +189,21 @@ def test_of_nothing_that_is_available_there_are_no_lists():
     index = IvfIndex(ivf.build(vectors, none), vectors, none)
     assert (index.search(vectors[:2], 3)[0] == -1).all()
     np.testing.assert_array_equal(index.search(vectors[:2], 1, available_only=False)[0], [[0], [1]])
+
+
+def test_what_comes_back_is_found_beside_the_lists(monkeypatch):
+    """One item that is sold again sent every request to all products."""
+    vectors, _ = catalogue(3000)
+    there = np.arange(3000) != 7
+    index = IvfIndex(ivf.build(vectors, there), vectors, np.ones(3000, bool), always=True)
+    monkeypatch.setattr(index.exact, "search", lambda *given: pytest.fail("all products"))
+    positions, scores = index.search(vectors[5:9], 10)
+    np.testing.assert_array_equal(positions[:, 0], [5, 6, 7, 8])
+    assert (scores[:, 0] > 0.999).all()
+
+
+def test_an_index_of_more_or_other_items_is_refused():
+    vectors, _ = catalogue(60)
+    for built, own in ((hnsw.build(vectors[:20]), HnswIndex), (ivf.build(vectors, np.arange(60) > 50), IvfIndex)):
+        with pytest.raises(SoukError, match="Do not mix releases"):
+            own(built, vectors[:40])

@@ -35,11 +35,14 @@ def plays(longest: float) -> tuple[Table, list[float]]:
 @pytest.mark.parametrize(
     ("name", "value", "longest", "learned"),
     [
-        ("span", lambda n, mean: length(n), 1, True),
-        ("span", lambda n, mean: 1000 * length(n) + 0.5, 1, True),
-        ("span", lambda n, mean: length(n) / 60, 1, True),
-        ("span", lambda n, mean: length(n), 1.5, False),  # of many it is no bound
-        ("span", lambda n, mean: length(n), 0.7, False),  # nobody comes near to it
+        ("duration_s", lambda n, mean: length(n), 1, True),
+        ("duration_ms", lambda n, mean: 1000 * length(n) + 0.5, 1, True),
+        ("laufzeit", lambda n, mean: length(n) / 60, 1, True),
+        ("span", lambda n, mean: length(n), 1, False),  # as the longest stay of each would be
+        ("durchschnittliche_dauer", lambda n, mean: mean, 1, False),
+        ("duree_moyenne", lambda n, mean: mean / 60, 1, False),
+        ("duration", lambda n, mean: 1000 * mean, 1, False),
+        ("duration_p90", lambda n, mean: length(n), 1, False),
         ("span", lambda n, mean: mean, 1, False),
         ("span", lambda n, mean: mean / 60, 1, False),
         ("span", lambda n, mean: 1000 * mean, 1, False),

@@ -59,9 +59,9 @@ def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
     other = f", or keep out what is at hand by `repeat: {{pause_minutes: {PAUSE_MS // MINUTE_MS}}}`" if short else ""
     yield (
         f"engaged: in the validation and test windows {told} come within half an hour after another act of the same "
-        f"user with the same item: of {share:.0%} of what is asked for the last item is the answer, and the figures "
-        f"will say little of what is recommended. Let engaged be the first step alone ({first}), with what is to come "
-        f"of it as `followed_by` of satisfied{other} (docs/data.md)"
+        f"user with the same item, or its end: of {share:.0%} of what is asked for the last item is the answer, and "
+        f"the figures will say little of what is recommended. Let engaged be the first step alone ({first}), with what "
+        f"is to come of it as `followed_by` of satisfied{other} (docs/data.md)"
     )
 
 

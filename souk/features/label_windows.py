@@ -103,7 +103,7 @@ def _kinds(known: int, positive: int, window: str, rule: Objective) -> Iterator[
         yield f"{rare} {where} {kind}: where the users that judge the ranker have none of these, it is not learned"
     elif bars and positive >= NEARLY_ALL * known:  # of what is kept nearly all may be, and no bar is there to raise
         found = f"{positive:,} {where} are positive, {positive / known:.1%}: it tells next to nothing"
-        yield f"{found}; raise its {' and '.join(bars)}"
+        yield f"{found}; raise its {' and '.join(bars)}, or let another act tell it"
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

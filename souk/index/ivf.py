@@ -21,6 +21,7 @@ FEWER = 4  # of the sample queries one in so many: the step that builds measures
 STEP = 1.25  # from one number of lists that is tried to the next
 SPARE = 16  # more items asked for than wanted
 NEARLY_ALL = 0.98  # share of the items from which on a search is of all
+OUTSIDE = 0.01  # share of the items that may be in no list, as what is sold again, and are scored beside them
 MOVED = 0.03  # share of what is wanted that twice the lists may change, where a filter leaves a part
 EACH = 1.3  # the time for an item of a list, where exact search takes 1
 
@@ -31,8 +32,8 @@ class IvfIndex(PartialIndex):
 
     How many lists are read was measured at the building, on these vectors. Where few may not appear that is enough.
     Where a filter leaves the share f, the root of 1/f times as many are read, and then twice as many: a filter by
-    content may leave what lies far from the query, and what is new in the second reading tells whether it does. The
-    scores are of the whole vectors.
+    content may leave what lies far from the query, and what is new in the second reading tells whether it does. What
+    came back since is scored beside them. The scores are of the whole vectors.
     """
 
     def __init__(
@@ -40,13 +41,15 @@ class IvfIndex(PartialIndex):
     ) -> None:
         super().__init__(built, vectors, available, always)
         self._listed = np.zeros(len(self), bool)
-        for number in range(built.nlist):
-            if size := built.invlists.list_size(number):
-                self._listed[faiss.rev_swig_ptr(built.invlists.get_ids(number), size)] = True
+        self._listed[_ids(built)] = True
+
+    @staticmethod
+    def _fits(built: faiss.Index, count: int) -> bool:
+        return bool(_ids(built).max(initial=-1) < count)
 
     def _found(self, query: np.ndarray, wanted: int, mask: np.ndarray, selector: Any) -> np.ndarray | None:
-        count = int(np.count_nonzero(mask & self._listed))
-        if not count or count < np.count_nonzero(mask):  # one of another time, who was not available at the building
+        count, outside = int(np.count_nonzero(mask & self._listed)), np.flatnonzero(mask & ~self._listed)
+        if not count or len(outside) > OUTSIDE * len(self):  # of another time, or as good as all came back
             return None
         share = count / self._built.ntotal
         whole = share >= NEARLY_ALL
@@ -56,15 +59,24 @@ class IvfIndex(PartialIndex):
         if not self._always and (1 if whole else 3) * read > exact:
             return None
         found = self._of_lists(query, wanted, lists, selector)
-        if whole:
-            return found
-        wide = self._of_lists(query, wanted, 2 * lists, selector)
-        return wide if len(np.setdiff1d(wide, found)) <= MOVED * wanted else None
+        if not whole:
+            wide = self._of_lists(query, wanted, 2 * lists, selector)
+            if len(np.setdiff1d(wide[:wanted], found)) > MOVED * wanted:
+                return None
+            found = wide
+        return np.concatenate([found, outside])
 
     def _of_lists(self, query: np.ndarray, wanted: int, lists: int, selector: Any) -> np.ndarray:
         """The best of so many lists; some more than are wanted, since the scores of 16 bits have an error."""
         parameters = faiss.SearchParametersIVF(nprobe=min(lists, self._built.nlist), sel=selector)
         return self._asked(query, wanted + SPARE, parameters)
+
+
+def _ids(built: faiss.IndexIVFScalarQuantizer) -> np.ndarray:
+    """Of all that is in the lists."""
+    sizes = [(number, built.invlists.list_size(number)) for number in range(built.nlist)]
+    ids = [faiss.rev_swig_ptr(built.invlists.get_ids(number), size) for number, size in sizes if size]
+    return np.concatenate([np.zeros(0, np.int64), *ids])
 
 
 class _Alone(IvfIndex):

@@ -31,7 +31,7 @@ class PartialIndex(Index):
     ) -> None:
         self.exact = ExactIndex(vectors, available)
         super().__init__(self.exact.available)
-        if built.ntotal > len(self) or built.d != vectors.shape[1]:
+        if not self._fits(built, len(self)) or built.d != vectors.shape[1]:
             received = f"{built.ntotal:,} × {built.d}"
             raise SoukError(f"an index of {len(self):,} × {vectors.shape[1]} vectors", received, "Do not mix releases.")
         self._built = built
@@ -77,6 +77,11 @@ class PartialIndex(Index):
         scores = self.exact.vectors[positions] @ query
         order = np.argsort(-scores, kind="stable")[:wanted]
         return positions[order], scores[order]
+
+    @staticmethod
+    def _fits(built: faiss.Index, count: int) -> bool:
+        """Whether it may be of so many items."""
+        return bool(built.ntotal == count)
 
     @abstractmethod
     def _found(self, query: np.ndarray, wanted: int, mask: np.ndarray, selector: Any) -> np.ndarray | None:

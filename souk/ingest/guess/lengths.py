@@ -1,4 +1,4 @@
-"""Which numbers of items say how long each is: that bounds how long users stay with it, and follows from no stay."""
+"""Which numbers of items say how long each is: that bounds how long users stay with it, and is no mean of it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Collection
 import pandas as pd
 
 from souk.ingest.guess.phrases import act_of
-from souk.ingest.profile import MANY, Column
+from souk.ingest.profile import Column
 
 LENGTHS = {"duration", "length", "runtime", "laufzeit", "spieldauer", "dauer", "laenge", "duree", "longueur",
            "duracion", "durata", "duracao"}  # fmt: skip
-OF_USERS = {"average", "avg", "mean", "median", "session", "visit", "dwell", "stay", "user", "users", "completed"}
+OF_USERS = {"average", "avg", "mean", "median", "session", "visit", "dwell", "stay", "user", "users", "completed",
+            "max", "maximum", "longest", "total", "sum", "engagement", "playback", "usage", "attention", "consumed",
+            "time", "p50", "p75", "p90", "p95", "p99"}  # fmt: skip
 UNITS = (0.001, 1, 60, 1_000, 3_600, 60_000, 3_600_000)  # how many of the one unit make the other, of s, ms, min and h
-# A share of the stays reach this share of a length. By Markov's inequality fewer reach it of a mean that is read in
-# a wrong unit, and more than a few go beyond it in the right one.
-NEAR, REACHED = 0.8, 0.05
+FEW, NEAR = 3, 0.02  # stays of an item whose mean is looked at, and how far half of the numbers are from it at most
 
 
 def is_length(column: Column, numbers: pd.Series, ids: pd.Series, stays: pd.Series) -> bool:
-    """Whether a column says how long each item is, by its name or because hardly a stay is longer than its item.
+    """Whether a column says how long each item is, by its name, and is not how long users stayed.
 
     Args:
         column: of items.
@@ -27,8 +27,7 @@ def is_length(column: Column, numbers: pd.Series, ids: pd.Series, stays: pd.Seri
         ids: of its rows.
         stays: how long each event took, with the item's id as its index.
     """
-    words = column.snake.split("_")
-    return _named(words) or _bounds(numbers, ids, stays, column.whole)
+    return _named(column.snake.split("_")) and not _is_mean(numbers, ids, stays)
 
 
 def _named(words: Collection[str]) -> bool:
@@ -37,11 +36,11 @@ def _named(words: Collection[str]) -> bool:
     return of_items and not LENGTHS.isdisjoint(words)
 
 
-def _bounds(numbers: pd.Series, ids: pd.Series, stays: pd.Series, whole: bool) -> bool:
-    """Whether the stays are within the numbers of their items in some unit, and some come near to them."""
-    own = pd.Series(numbers.to_numpy(), ids).dropna()
-    lengths = stays.index.to_series().map(own[~own.index.duplicated()]).to_numpy()
-    both = pd.DataFrame({"stay": stays.to_numpy(), "length": lengths}).dropna()
-    within = ((both["stay"] <= unit * (both["length"] + whole)).mean() >= MANY for unit in UNITS)
-    reached = ((both["stay"] >= NEAR * unit * both["length"]).mean() >= REACHED for unit in UNITS)
-    return len(both) > 0 and any(a and b for a, b in zip(within, reached, strict=True))
+def _is_mean(numbers: pd.Series, ids: pd.Series, stays: pd.Series) -> bool:
+    """Whether the numbers are how long users stayed with each item on average, in some unit, whatever they are called:
+    that tells of what is done later."""
+    own = pd.Series(numbers.to_numpy(float), ids).dropna()
+    each = stays.dropna().groupby(level=0).agg(["mean", "size"])
+    means = each.loc[each["size"] >= FEW, "mean"]
+    ratio = (own[~own.index.duplicated()] / means[means > 0]).dropna()
+    return len(ratio) > 0 and any(float((unit * ratio - 1).abs().median()) < NEAR for unit in UNITS)
