@@ -12,8 +12,8 @@ from souk.ingest.profile import Column
 LENGTHS = {"duration", "length", "runtime", "laufzeit", "spieldauer", "dauer", "laenge", "duree", "longueur",
            "duracion", "durata", "duracao"}  # fmt: skip
 OF_USERS = {"average", "avg", "mean", "median", "session", "visit", "dwell", "stay", "user", "users", "completed",
-            "max", "maximum", "longest", "total", "sum", "engagement", "playback", "usage", "attention", "consumed",
-            "time", "p50", "p75", "p90", "p95", "p99"}  # fmt: skip
+            "max", "maximum", "longest", "total", "sum", "engagement", "playback", "usage", "attention",
+            "consumed", "time", "p50", "p75", "p90", "p95", "p99"}  # fmt: skip
 UNITS = (0.001, 1, 60, 1_000, 3_600, 60_000, 3_600_000)  # how many of the one unit make the other, of s, ms, min and h
 FEW, NEAR = 3, 0.02  # stays of an item whose mean is looked at, and how far half of the numbers are from it at most
 
