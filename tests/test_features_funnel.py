@@ -63,6 +63,22 @@ def test_what_is_looked_at_meanwhile_ends_no_play():
     assert next_steps(nothing, nothing, nothing, nothing).tolist() == []
 
 
+def test_next_steps_are_those_of_the_plain_way():
+    random = np.random.default_rng(0)
+    for size in random.integers(1, 40, 200):
+        pairs, kinds, times = (random.integers(0, most, size) for most in (4, 4, 200))
+        lasted = random.choice([0, 10, 50, np.nan], size)
+        plain = [
+            any(
+                pairs[k] == pairs[n] and kinds[k] < kinds[n] and times[k] < times[n]
+                and times[n] - times[k] - np.nan_to_num(lasted[k]) <= 30
+                for k in range(size)
+            )
+            for n in range(size)
+        ]  # fmt: skip
+        assert next_steps(pairs, kinds, times * MINUTE, lasted * MINUTE).tolist() == plain
+
+
 @pytest.mark.parametrize(
     ("visits", "given", "expected"),
     [

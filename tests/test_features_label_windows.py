@@ -210,7 +210,8 @@ def test_a_bar_that_nearly_all_reach_is_told(tmp_path, every, windows):
     stays = pa.array([10.0 if n % every == 0 else 60.0 for n in range(len(rows))])
     lines = told(tmp_path, rows.append_column("dwell_seconds", stays), "{events: [click], min_dwell_seconds: 30}")
     assert [line.split(" labels in the ")[1] for line in lines] == [
-        f"{name} window are positive, 98.0%: it tells next to nothing; raise its min_dwell_seconds, or let another act tell it"
+        f"{name} window are positive, 98.0%: it tells next to nothing; raise its min_dwell_seconds, or let another act "
+        "tell it"
         for name in windows
     ]
 
