@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from souk.config.tables import Section, spelled
+from souk.config.tables import MILVUS, MILVUS_WORDS, Section, spelled
 from souk.errors import SoukError
 
 
@@ -118,10 +118,6 @@ class OnlineStore(Section):
     with TLS. A password is no part of it: `SOUK_REDIS_PASSWORD` holds it."""
 
     uri: Annotated[str, spelled(f"|{REDIS}", "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS")] = ""
-
-
-MILVUS = r"(https?|tcp|unix)://\S+"
-MILVUS_WORDS = "the address of a Milvus server, with http://, https://, tcp:// or unix:// before it"
 
 
 class LoadIndex(Section):

@@ -23,6 +23,10 @@ COLUMN = re.compile(r"[A-Za-z0-9_]+")  # what TensorFlow takes for the name of a
 NO_NUMBER = "a number{others}, and true and false are none"
 
 
+MILVUS = r"(https?|tcp|unix)://\S+"
+MILVUS_WORDS = "the address of a Milvus server, with http://, https://, tcp:// or unix:// before it"
+
+
 def spelled(pattern: str, words: str) -> AfterValidator:
     """For an annotation: a text that as a whole matches `pattern`; of another one, `words` say what was expected."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from souk.config.settings import MILVUS, MILVUS_WORDS
+from souk.config.tables import MILVUS, MILVUS_WORDS
 from souk.errors import SoukError, shown
 
 SEAL = "souk.json"  # of a folder that is whole
