@@ -207,3 +207,14 @@ def test_an_index_of_more_or_other_items_is_refused():
     for built, own in ((hnsw.build(vectors[:20]), HnswIndex), (ivf.build(vectors, np.arange(60) > 50), IvfIndex)):
         with pytest.raises(SoukError, match="Do not mix releases"):
             own(built, vectors[:40])
+
+
+@pytest.mark.parametrize(("new", "answered"), [(0, True), (3, True), (4, False)])
+def test_where_twice_the_lists_bring_much_that_is_new_exact_search_answers(monkeypatch, lists, new, answered):
+    """Of a hundred: how few the lists near a query have of what a filter leaves shows in those that lie further."""
+    vectors, _ = catalogue(3000)
+    index, readings = IvfIndex(lists, vectors, always=True), [np.arange(116), np.arange(0)]
+    monkeypatch.setattr(index, "_of_lists", lambda *given: readings.pop(0))
+    readings[1] = np.concatenate([np.arange(new + 500, 500 + 2 * new), np.arange(116 - new)])
+    found = index._of(vectors[0], 100, np.arange(3000) % 2 == 0)
+    assert (found is not None) == answered and not readings
