@@ -20,7 +20,7 @@ def next_steps(pairs: np.ndarray, kinds: np.ndarray, times: np.ndarray, lasted: 
         pairs: `[events]` integers, one for each user and item.
         kinds: `[events]` integers, places in STEPS; none of impressions, which are no act of the user.
         times: `[events]` int64 milliseconds; what happens at one time is one step.
-        lasted: `[events]` milliseconds, for how long each went on, 0 where that is not known: what is liked at the end
+        lasted: `[events]` milliseconds, for how long each went on, NaN where not known: what is liked at the end
             of an hour's episode is of one visit with it.
 
     Returns:

@@ -46,7 +46,7 @@ def funnel(events: Path, spec: FeatureSpec, since: int) -> Iterator[str]:
             "such alone. Let engaged be the first step of a visit, or lower pause_minutes (docs/data.md)"
         )
     asked = wanted & ~held & ~_kept_out(pairs, times, keeping_rows(rows, spec), spec)
-    lasted = 1000 * np.nan_to_num(rows["dwell_seconds"].to_numpy()) if "dwell_seconds" in names else None
+    lasted = 1000 * rows["dwell_seconds"].to_numpy() if "dwell_seconds" in names else None
     follows = asked & next_steps(pairs, steps, times, lasted)
     share = follows.sum() / max(1, asked.sum())
     if share < MUCH:

@@ -104,17 +104,18 @@ def _next_steps(table: Table) -> dict[str, tuple[int, int]]:
     rows = rows[rows["kind"].isin([str(kind) for kind in ENGAGING])]
     pairs = rows.groupby(["user_id", "item_id"]).ngroup().to_numpy()
     kinds = rows["kind"].map(STEPS).to_numpy(np.int64)
-    follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64), _lasted(table).loc[rows.index].to_numpy())
+    lasted = 1000 * _lasted(table).loc[rows.index].to_numpy(float)
+    follow = next_steps(pairs, kinds, rows["time"].to_numpy(np.int64), lasted)
     asked = {str(kind): kinds == STEPS[kind] for kind in (EventType.CART, EventType.PURCHASE)}
     return {kind: (int(follow[own].sum()), int(own.sum())) for kind, own in asked.items() if own.any()}
 
 
 def _lasted(table: Table) -> pd.Series:
-    """For how many milliseconds each row of the sample says that it went on; 0 where it does not."""
-    dwell, unit = table.mapped.get("dwell_seconds"), 1 if table.source.dwell_unit == "ms" else 1000
+    """For how many seconds each row of the sample says that it went on; NaN where it does not."""
+    dwell = table.mapped.get("dwell_seconds")
     if not dwell:
-        return pd.Series(0.0, range(len(table.columns[0].values)))
-    return (cells.parse_number(dwell[0].values)[0].to_pandas() * unit).fillna(0.0)
+        return pd.Series(np.nan, range(len(table.columns[0].values)))
+    return cells.parse_number(dwell[0].values)[0].to_pandas() / (1000 if table.source.dwell_unit == "ms" else 1)
 
 
 def _bought_at_the_end(table: Table, items: Table | None) -> tuple[int, int]:
@@ -251,11 +252,9 @@ def _days(table: Table, most: int, least: float = 1) -> float:
 
 def _dwelt(table: Table, types: pa.Array, engaging: list[str]) -> tuple[str, str] | None:
     """The rule by dwell time and why, where some stay and some leave."""
-    dwell = table.mapped.get("dwell_seconds")
-    if not dwell:
+    if "dwell_seconds" not in table.mapped:
         return None
-    seconds, kinds = cells.parse_number(dwell[0].values)[0].to_pandas(), types.to_pandas()
-    seconds = seconds / 1000 if table.source.dwell_unit == "ms" else seconds
+    seconds, kinds = _lasted(table), types.to_pandas()
     timed = set(kinds[seconds.notna()]) & set(engaging)
     stayed = seconds[kinds.isin(timed)]
     bar = next((bar for bar in DWELL if (stayed < bar).mean() >= LEAVE), DWELL[-1])
