@@ -90,7 +90,7 @@ def test_who_hangs_is_replaced_and_who_does_not_say_yet_is_waited_for(watched, t
     monkeypatch.setattr(workers, "REST_SECONDS", (0.05, 0.2))
     monkeypatch.setattr(workers, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(workers, "HUNG_LOOKS", 3)
-    watched(["turns", "hangs once", "stays"], lambda said: starts(tmp_path, 1) == 2)
+    watched(["turns", "hangs once", "starts slowly"], lambda said: starts(tmp_path, 1) == 2)
     assert "worker 1 hangs: its event loop has not turned" in caplog.text
     assert "worker 1 ended with -9; another takes its place" in caplog.text
     assert starts(tmp_path, 0) == starts(tmp_path, 2) == 1

@@ -32,6 +32,6 @@ def fated(folder: Path, worker: Worker) -> None:
     if fate.startswith("ends"):
         os._exit(4)
     while not told or fate == "hears nothing":
-        worker.turns.value += fate == "turns" or (fate == "hangs once" and not worker.turns.value)
+        worker.turns.value += fate != "hangs once"  # which has told that it answers, and turns not once
         time.sleep(0.01)
     (folder / f"told {worker.number} {told[0]}").touch()

@@ -66,7 +66,8 @@ class Worker:
         self.pipe.send(("said", text))
 
     def ready(self) -> None:
-        """Tells that it answers."""
+        """Tells that it answers: who stands still from here on, before the first turn, hangs too."""
+        self.turns.value += 1
         self.pipe.send(("ready",))
 
     async def turn(self) -> None:
@@ -239,8 +240,7 @@ class Workers:
             self._report(text)
 
     def _ended(self, number: int) -> None:
-        ended = self._running.pop(number)
-        ended.pipe.close()
+        (ended := self._running.pop(number)).pipe.close()
         ended.process.join()
         if self._until:
             return
