@@ -31,6 +31,7 @@ def expected(user, k, exclude=()):
 class Failing:
     """Stands for a dependency that is down."""
 
+    ends = False  # as a model
     remote, available = True, np.True_  # as an index, of items that are all available
 
     def __init__(self, error):
@@ -47,6 +48,7 @@ class Failing:
 class Hanging:
     """Stands for a dependency that neither answers nor fails until the test ends."""
 
+    ends = False  # as a model
     remote, available = True, np.True_  # as an index, of items that are all available
 
     def __init__(self, release):

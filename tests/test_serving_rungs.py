@@ -1,5 +1,6 @@
 """Rungs of the ladder: what a request gets while one of the parts of its path is down, hangs, or has no time."""
 
+import copy
 import threading
 import time
 from dataclasses import replace
@@ -7,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.serving.looping import FOR_GOOD, looping
 from souk.candidates import SHARES, Sources
+from souk.graphs import Graph
 from souk.index.interface import IndexUnavailable
 from souk.pairs import pair_features
 from souk.serving import scoring
 from souk.serving.budget import Guards
-from souk.serving.dependency import FAILURES, Dependency
+from souk.serving.dependency import CLOSED, FAILURES, Dependency
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.serving.retrieval import Retrieval
@@ -110,6 +113,8 @@ def test_without_the_ranker_the_retrieval_order_stands(recommender):
 
 def test_a_ranker_that_gives_no_numbers_is_no_ranker(recommender):
     class Nonsense:
+        ends = False
+
         def probabilities(self, query, positions, pair, request):
             return {"engaged": np.full(len(positions), np.nan, np.float32)}
 
@@ -122,6 +127,8 @@ def test_a_request_for_which_the_ranker_gives_no_numbers_leaves_it_to_the_others
     whole = recommender.ranker
 
     class Half:
+        ends = False
+
         def probabilities(self, query, positions, pair, request):
             heads = whole.probabilities(query, positions, pair, request)
             return {head: np.where(request == 0, np.nan, values) for head, values in heads.items()}
@@ -138,6 +145,8 @@ def test_a_request_with_a_feature_that_is_no_number_leaves_the_ranker_to_the_oth
     seen, whole = [], recommender.ranker
 
     class Watched:
+        ends = False
+
         def probabilities(self, query, positions, pair, request):
             seen.append(np.isfinite(pair).all())
             return whole.probabilities(query, positions, pair, request)
@@ -212,3 +221,28 @@ def test_with_everything_down_there_is_still_a_slate(recommender):
     assert len(set(ids(slate))) == 50 and not set(ids(slate)) & HIDDEN
     assert slate.degraded == ("features_unavailable", "query_tower_unavailable")
     assert {i.source for i in slate.items} == {"segment_popular", "popular", "catalogue"}
+
+
+@pytest.mark.parametrize(("part", "graph"), [("query_tower", "_serve"), ("ranker", "_rank")])
+def test_a_model_that_computes_for_good_is_broken_off_and_then_left_alone(recommender, part, graph):
+    """No thread is lost to it."""
+    broken = recommender.connected(None, recommender.store)
+    broken.guards = Guards.within(0.1)
+    slow = copy.copy(getattr(recommender, part))
+    runs = []
+
+    class Slow(Graph):
+        def __call__(self, inputs):
+            runs.append(threading.get_ident())
+            return super().__call__({"x": np.zeros((1, 1), np.float32)})
+
+    setattr(slow, graph, Slow(looping(FOR_GOOD)))
+    setattr(broken, part, slow)
+    threads = threading.active_count()
+    for _ in range(FAILURES + 2):
+        (slate,) = broken.recommend([Request("ann", 8, NOW, deadline=time.monotonic() + 60)])
+        assert slate.degraded == (HANGING[part],) and len(slate.items) == 8
+    assert runs[:FAILURES] == [threading.get_ident()] * FAILURES
+    assert getattr(broken.guards, part).state != CLOSED
+    broken.guards.close()
+    assert threading.active_count() <= threads + 3, "of the store, of limits, and of a probe"

@@ -1,7 +1,7 @@
 """What a server's clients see while one thing that it waits for hangs: `python -m benchmarks.serving --hang [NAME]`.
 
 One server for each, of a copy of the workspace, with a budget of TIMEOUT_MS for a request. Redis and Milvus are stopped
-(SIGSTOP) and go on. A model of the release takes SLOW seconds for each call meanwhile, more than anybody waits for.
+(SIGSTOP) and go on. A model of the release is a graph meanwhile that computes and does not end (.looping).
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from souk.release.bundle import Bundle
 from souk.store.publish import publish
 from souk.workspace import Workspace
 
-SLOW = 1.5  # seconds
 SLOWED = """
-import time
 from pathlib import Path
+import numpy as np
 import souk.serving.signatures as signatures
+from benchmarks.serving.looping import FOR_GOOD, looping
+from souk.graphs import Graph
 
-def slowed(call, file=Path({file!r})):
+def slowed(call, file=Path({file!r}), endless=Graph(looping(FOR_GOOD))):
     def called(*given):
         if file.exists():
-            time.sleep({seconds})
+            endless({{"x": np.zeros((1, 1), np.float32)}})
         return call(*given)
     return called
 
@@ -80,7 +81,7 @@ def a_model(model: str, method: str) -> Opened:
     @contextlib.contextmanager
     def opened(workspace: Path, copy: Workspace, folder: Path) -> Iterator[Hung]:
         file = folder / "slow"
-        slowed = SLOWED.format(model=model, method=method, file=str(file), seconds=SLOW)
+        slowed = SLOWED.format(model=model, method=method, file=str(file))
         yield Hung(["-c", f"{slowed}\n{START}", *souk_words(copy.root)[2:]], file.touch, file.unlink)
 
     return opened

@@ -20,8 +20,8 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Guards:
-    """What stands between a request and each part that may hang or fail. The models are guarded like the stores: no
-    call of theirs can be broken off."""
+    """What stands between a request and each part that may hang or fail. Models that are graphs can be broken off, and
+    run in the thread that asks; others are guarded like the stores."""
 
     users: Dependency = field(default_factory=lambda: Dependency("features", PATIENCE))
     query_tower: Dependency = field(default_factory=lambda: Dependency("query_tower", PATIENCE))

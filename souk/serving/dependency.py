@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Generic, TypeVar, cast
 
+from souk.limits import within
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 FAILURES = 3  # in a row, before a dependency is left alone
@@ -126,6 +128,10 @@ class Dependency:
             Unavailable: the dependency is left alone, or closed.
             RuntimeError: the system has no room for another thread; nothing is counted.
         """
+        return self._begun(function, here=False)
+
+    def _begun(self, function: Callable[[], T], here: bool) -> Call[T]:
+        """A call that was let through; a probe never is `here`, since nobody waits for it."""
         self._look()
         call = Call(self, function, self._clock())
         with self._lock:
@@ -136,19 +142,23 @@ class Dependency:
                 raise Unavailable(f"{self.name} is left alone after {self._failures} failures")
             if len(self._going) >= TOGETHER or self._busy >= THREADS:
                 raise Unavailable(f"{self.name}: {self._busy} calls are on their way")
-            if self._threads == self._busy:  # before anything is counted: the system may have no room for a thread
-                threading.Thread(target=self._work, name=f"{self.name}-{self._threads + 1}", daemon=True).start()
-                self._threads += 1
+            if probe or not here:  # before anything is counted: the system may have no room for a thread
+                self._send(call)
             self._probe = call if probe else None
             self._going.add(call)
-            self._busy += 1
-            self._waiting.put(call)
         if probe:
             raise Unavailable(f"{self.name} is asked again, and not waited for")
         return call
 
-    def call(self, function: Callable[[], T], seconds: float) -> T:
+    def call(self, function: Callable[[], T], seconds: float, here: bool = False) -> T:
         """The answer of `function`, waited for at most `seconds`; in this thread and unguarded where these are endless.
+
+        Args:
+            function: what is called.
+            seconds: that the caller has.
+            here: it ends within the thread's limit (souk.limits), and so needs no other thread than the caller's,
+                which would take two changes of threads, a fifth of a millisecond. What is broken off before the
+                patience is over says nothing about the dependency.
 
         Raises:
             Unavailable: there is none.
@@ -157,7 +167,9 @@ class Dependency:
             return function()
         if seconds <= 0:
             raise Unavailable(f"{self.name}: no time is left to ask")
-        return self.start(function).result(seconds)
+        if not here:
+            return self.start(function).result(seconds)
+        return self._called(self._begun(function, here), seconds)
 
     def close(self) -> None:
         """Takes no more calls; each thread ends once it has no call."""
@@ -184,6 +196,32 @@ class Dependency:
         if before == FAILURES - 1 and not good:
             logger.warning("%s is left alone: %d failures in a row", self.name, FAILURES)
 
+    def _send(self, call: Call) -> None:
+        """Has a thread call."""
+        if self._threads == self._busy:
+            threading.Thread(target=self._work, name=f"{self.name}-{self._threads + 1}", daemon=True).start()
+            self._threads += 1
+        self._busy += 1
+        self._waiting.put(call)
+
+    def _called(self, call: Call[T], seconds: float) -> T:
+        """The answer of a call that ends within the limit of this thread."""
+        try:
+            with within(min(seconds, self.patience)):
+                answer = call.function()
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and self.since(call.begun) < self.patience:
+                self._forget(call)
+            else:
+                self.count(call, False)
+            raise Unavailable(f"{self.name}: {type(error).__name__}: {error}") from error
+        self.count(call, self.since(call.begun) <= self.patience)
+        return answer
+
+    def _forget(self, call: Call) -> None:
+        with self._lock:
+            self._going.discard(call)
+
     def _look(self) -> None:
         """Calls that have had all of the patience have failed, though they may still be on their way."""
         with self._lock:
@@ -194,7 +232,8 @@ class Dependency:
     def _work(self) -> None:
         while call := self._waiting.get():
             try:
-                call.answer = call.function()
+                with within(self.patience):
+                    call.answer = call.function()
                 good = self.since(call.begun) <= self.patience
             except BaseException as error:  # what exits, or panics, would end its callers' threads
                 call.error, good = _told(error), False

@@ -65,6 +65,7 @@ class OwnRanker:
     ranker: plugs.Ranker
     items: plugs.Items
     turn: threading.Lock = field(default_factory=threading.Lock)
+    ends = False  # nobody knows how long another's class takes
 
     def probabilities(
         self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray

@@ -14,7 +14,7 @@ from souk.serving.loaded import Loaded
 from souk.serving.ranking import Candidates, by_request
 from souk.serving.seldom import Seldom
 from souk.serving.users import Notes
-from souk.stages import staged
+from souk.stages import Stage, staged
 
 seldom = Seldom(logging.getLogger(__name__))
 
@@ -23,7 +23,8 @@ seldom = Seldom(logging.getLogger(__name__))
 def query_vectors(parts: Loaded, inputs: Mapping[str, np.ndarray], budget: Budget, notes: Notes) -> np.ndarray:
     """Query vectors `[B, dim]`; NaN where there is none."""
     try:
-        vectors = parts.guards.query_tower.call(lambda: parts.query_tower.vectors(inputs), budget.half())
+        tower, guard = parts.query_tower, parts.guards.query_tower
+        vectors = guard.call(lambda: tower.vectors(inputs), budget.half(), tower.ends)
     except Exception as error:
         seldom.warning("query tower unavailable: %s: %s", type(error).__name__, error)
         vectors = np.full((len(notes), parts.retrieval.exact.vectors.shape[1]), np.nan, np.float32)
@@ -52,9 +53,11 @@ def probabilities(
         broken = np.isin(request, request[~np.isfinite(pair).all(axis=1)])
         if broken.any():  # by no fault of the others, in whose sums it would be
             pair[broken] = 0
-        heads = staged("ranker")(parts.guards.ranker.call)(
-            lambda: parts.ranker.probabilities(inputs, positions, pair, request), budget.rest()
-        )
+        ranker, guard = parts.ranker, parts.guards.ranker
+        with Stage("ranker"):
+            heads = guard.call(
+                lambda: ranker.probabilities(inputs, positions, pair, request), budget.rest(), ranker.ends
+            )
     except Exception as error:
         seldom.warning("ranker unavailable: %s: %s", type(error).__name__, error)
         for note, count in zip(notes, counts, strict=True):

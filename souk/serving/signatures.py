@@ -92,6 +92,11 @@ class _Model:
 class QueryTower(_Model):
     """Raw features of requests (`query_inputs`) to query vectors."""
 
+    @property
+    def ends(self) -> bool:
+        """Whether a call ends within the limit of its thread (souk.limits)."""
+        return isinstance(self._serve, Graph)
+
     def load(self) -> Self:
         """Reads the model."""
         self._serve = self._saved.signature("serve")
@@ -193,6 +198,11 @@ class Ranker(_Model):
         other._goods = np.concatenate([self._goods, added])
         other._goods[where[inside]] = goods[inside]
         return other
+
+    @property
+    def ends(self) -> bool:
+        """Whether a call of `probabilities` ends within the limit of its thread (souk.limits)."""
+        return isinstance(self._rank, Graph)
 
     def probabilities(
         self, query: Mapping[str, np.ndarray], positions: np.ndarray, pair: np.ndarray, request: np.ndarray
