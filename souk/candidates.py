@@ -108,9 +108,10 @@ class Sources:
         for name in list(SHARES)[1:]:
             try:
                 with Stage(name):
-                    found, scores = getattr(self, name)(query, vector, allowed)
+                    wanted = int(count * self.shares[name])
+                    found, scores = getattr(self, name)(query, vector, allowed, wanted)
                     kept = allowed(found)
-                    lists[name] = _best(found[kept], scores[kept], int(count * self.shares[name]))
+                    lists[name] = _best(found[kept], scores[kept], wanted)
             except Exception as error:
                 warn("%s unavailable: %s: %s", name, type(error).__name__, error)
                 failed.append(name)
@@ -128,9 +129,10 @@ class Sources:
         """What was popular lately in the segments of the user and the moment."""
         return query.popular(self._items)
 
-    def matched(self, query: PairQuery, vector: np.ndarray | None, allowed: Allowed) -> Scored:
+    def matched(self, query: PairQuery, vector: np.ndarray | None, allowed: Allowed, wanted: int) -> Scored:
         """Items with values of the user's own, and with those that the past goes to, by how much and by what everyone
-        takes lately. What the user did of late makes an order of its own: of both each item has its better place."""
+        takes lately. What the user did of late makes an order of its own: of both each item has its better place.
+        They are `allowed`, and of two orders only the first `wanted` of each are told."""
         items = self._items
         looked = (AFFINITY, LATELY)[: (items.form > 3) + (items.form > 5)]
         tastes = [query.tastes[name] for name in looked if name in query.tastes]
@@ -138,15 +140,15 @@ class Sources:
             every = np.arange(len(items.vectors))
             found = every[allowed(every)]
         else:
-            wanted = strongest(query.own, self._by_value)
+            values = strongest(query.own, self._by_value)
             for taste in tastes:
-                wanted = np.union1d(wanted, taste.preferred(items, PREFERRED))
-            found = self._by_value.looked_up(wanted, allowed)
+                values = np.union1d(values, taste.preferred(items, PREFERRED))
+            found = self._by_value.looked_up(values, allowed)
         alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
         liked = affinities(tastes, items, found).sum(axis=1) if tastes else np.zeros((1, len(found)))
         own = (alike > 0) | (liked > 0).any(axis=0)
         _, taken = items.counts.at(found, np.full(len(found), query.time))
-        return found[own], _better((ALIKE * alike + TASTE * liked + np.log1p(taken))[:, own])
+        return _better(found[own], (ALIKE * alike + TASTE * liked + np.log1p(taken))[:, own], wanted)
 
     def fresh(self, query: PairQuery, vector: np.ndarray | None, *_: object) -> Scored:
         """Items created lately, those that suit best and are newest: by content, as the query vector and the values of
@@ -188,13 +190,17 @@ def merged(lists: Mapping[str, np.ndarray], count: int, shares: Mapping[str, flo
     return Merged(found[best].astype(np.int64), sources[best], known)
 
 
-def _better(scores: np.ndarray) -> np.ndarray:
-    """Of several orders, `[orders, M]` scores, each item's better place, negative, `[M]`; of one its scores."""
+def _better(found: np.ndarray, scores: np.ndarray, wanted: int) -> Scored:
+    """Of several orders, `[orders, M]` scores, the items that are among the `wanted` first of one, and their better
+    place, negative; of one all items and their scores."""
     if len(scores) == 1:
-        return np.asarray(scores[0])
-    order, places = np.argsort(-scores, axis=1, kind="stable"), np.empty(scores.shape)
-    np.put_along_axis(places, order, np.arange(scores.shape[1])[np.newaxis], axis=1)
-    return np.asarray(-places.min(axis=0))
+        return found, scores[0]
+    places = np.full(len(found), np.inf)
+    for own in scores:
+        first = _best(np.arange(len(found)), own, wanted)
+        places[first] = np.minimum(places[first], np.arange(len(first)))
+    told = np.isfinite(places)
+    return found[told], -places[told]
 
 
 def _shared(items: ItemTable, window: np.ndarray, worth: np.ndarray, positions: np.ndarray) -> np.ndarray:

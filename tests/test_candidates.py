@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from souk import candidates
 from souk.candidates import SHARES, Sources, merged
 from souk.errors import SoukError
 from souk.items import ItemTable
@@ -132,3 +135,12 @@ def test_entries_are_the_same_whether_rows_are_copied_or_looked_up(monkeypatch, 
     assert owner.tolist() == [place for place, row in enumerate(rows) for _ in own[row]]
     assert items.tolist() == [item for row in rows for item in own[row]]
     assert weights.tolist() == pytest.approx([item / 10 for row in rows for item in own[row]])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40), st.integers(0, 45))
+def test_of_two_orders_each_item_has_its_better_place(pairs, wanted):
+    """Only what is among the first of one is told: the rest has no place in a list of so many."""
+    scores, found = np.array(pairs, float).T, 3 * np.arange(len(pairs))
+    places = [np.argsort(np.argsort(-own, kind="stable"), kind="stable") for own in scores]
+    expected = found[np.argsort(np.minimum(*places), kind="stable")][:wanted].tolist()
+    assert candidates._best(*candidates._better(found, scores, wanted), wanted).tolist() == expected

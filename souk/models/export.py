@@ -161,7 +161,8 @@ class ServedRanker(tf.Module):
             "alpha": tf.TensorSpec([None], tf.float32, name="alpha"),
             "weights": tf.TensorSpec([len(self._calibration)], tf.float32, name="weights"),
         }
-        write(self, path, goods=(self.goods, item), serve=(self.serve, serve), explain=(self.explain, explain))
+        with self.model.settled():
+            write(self, path, goods=(self.goods, item), serve=(self.serve, serve), explain=(self.explain, explain))
 
     def goods(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """`goods [items, width]`: what the ranker reads of items; of width 0 where it reads nothing."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras_rs.layers import FeatureCross
 
 from souk.config import TrainRanker
+from souk.models.experts import Experts, joined
 from souk.models.inputs import FeatureEncoder
 from souk.models.level import Level, gauge
 from souk.models.rank_features import KNOTS, Hinges, Normalise, Relative
@@ -20,47 +21,9 @@ from souk.spec import ENGAGED
 
 Inputs = Mapping[str, tf.Tensor]
 EMBEDDING = 16  # bound of the width of a feature's embedding is half of it
-CROSS = 16  # rank of a cross
 IDS = ("user_id", "item_id")  # names teach a ranker of few examples to memorise; the towers know them
 SCORE, PAST_EVENTS = (PAIR_FEATURES.index(name) for name in ("score", "past_events"))
 PLACES = 64  # logged places that have a weight of their own; those behind share the last
-
-
-class Cross(FeatureCross):
-    """keras_rs' FeatureCross, whose inner layers get names of their own: counted ones differ from run to run."""
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        """Names the inner layers before their variables exist."""
-        super().build(input_shape)
-        self.down_proj_dense.name, self.dense.name = "down", "up"
-
-
-class Experts(keras.layers.Layer):
-    """Experts that all heads share, mixed by a gate for each head (Ma et al. 2018, MMoE, eq. 6 and 7)."""
-
-    def __init__(self, config: TrainRanker, heads: Sequence[str], name: str) -> None:
-        super().__init__(name=name)
-        self.crosses = [Cross(projection_dim=CROSS, name=f"cross_{i}") for i in range(config.cross_layers)]
-        self.experts = [
-            keras.Sequential(
-                [keras.layers.Dense(size, "silu", name=f"hidden_{i}") for i, size in enumerate(config.hidden)],
-                name=f"expert_{e}",
-            )
-            for e in range(config.experts)
-        ]
-        self.drop = keras.layers.Dropout(config.dropout, name="drop")
-        self.gates = {head: keras.layers.Dense(config.experts, "softmax", name=f"gate_{head}") for head in heads}
-        self.heads = {head: keras.layers.Dense(1, kernel_initializer="zeros", name=head) for head in heads}
-
-    def call(self, first: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """`[rows, width]` → what to add to each head's logit, `[rows]`; zeros before training."""
-        x = first
-        for cross in self.crosses:  # Wang et al. 2021, DCN-v2, eq. 2 with a matrix of low rank
-            x = cross(first, x)
-        stacked = tf.stack([expert(self.drop(x, training=training)) for expert in self.experts], axis=1)
-        return {
-            name: head(tf.einsum("rew,re->rw", stacked, self.gates[name](x)))[:, 0] for name, head in self.heads.items()
-        }
 
 
 class PositionTower(keras.layers.Layer):
@@ -120,6 +83,7 @@ class Ranker(keras.layers.Layer):
         self.level = Level(name="level")
         self.body = Experts(config, heads, name="body")
         self.position = PositionTower(name="position")
+        self._settled = False
 
     def build(self, *_: object) -> None:
         """Creates the weight of the retrieval score."""
@@ -201,9 +165,9 @@ class Ranker(keras.layers.Layer):
             with_body: whether to use more than the straight path.
         """
         among = self.relative(pair, *(tf.gather(values, request) for values in spread))
-        straight = self.straight_inputs(among, pair)
-        logits = {head: self.straight[head](straight)[:, 0] for head in self.straight}
-        logits[ENGAGED] += self.pass_through * among[:, SCORE] + self.came_back(pair) * self.familiar(straight)[:, 0]
+        *straight, familiar = self._sums(among, pair)
+        logits = dict(zip(self.straight, straight, strict=True))
+        logits[ENGAGED] += self.pass_through * among[:, SCORE] + self.came_back(pair) * familiar
         if with_body:
             parts = [tf.gather(asked, request), pair, among]
             if goods is not None:
@@ -219,7 +183,31 @@ class Ranker(keras.layers.Layer):
             among: `[candidates, P] float32`, pair features as they stand among the request's candidates.
             pair: `[candidates, P] float32`, normalised.
         """
-        return tf.concat([among, self.hinges(among), pair, self.absolute(pair)], -1)
+        return tf.concat(self._straight_parts(among, pair), -1)
+
+    def _straight_parts(self, among: tf.Tensor, pair: tf.Tensor) -> list[tf.Tensor]:
+        return [among, self.hinges(among), pair, self.absolute(pair)]
+
+    def _sums(self, among: tf.Tensor, pair: tf.Tensor) -> list[tf.Tensor]:
+        """The straight path of each head, `[candidates]`, and what is added to it of items that are `familiar`."""
+        layers = [*self.straight.values(), self.familiar]
+        if not self._settled:
+            inputs = self.straight_inputs(among, pair)
+            return [layer(inputs)[:, 0] for layer in layers]
+        parts, (kernel, bias) = self._straight_parts(among, pair), joined(layers)
+        kernels = tf.split(kernel, [part.shape[-1] for part in parts])
+        sums = tf.add_n([part @ own for part, own in zip(parts, kernels, strict=True)]) + bias
+        return [sums[:, place] for place in range(len(layers))]
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """What is traced meanwhile gives the same from fewer and larger products."""
+        self._settled = True
+        try:
+            with self.body.settled():
+                yield
+        finally:
+            self._settled = False
 
     def came_back(self, pair: tf.Tensor) -> tf.Tensor:
         """`[candidates]`: 1 where the user engaged with the item before, else 0; a line between, to be explained along.
