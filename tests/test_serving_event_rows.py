@@ -30,6 +30,20 @@ def test_a_good_row_has_the_types_of_the_contract():
     assert (typed[1]["timestamp"], typed[1]["user_id"], "value" in typed[1]) == (NOW, "7", False)
 
 
+@pytest.mark.parametrize(("time", "remedy"), [(0, "milliseconds"), (1.5, "milliseconds"), (1_700_000_000, "seconds")])
+def test_a_time_that_ingest_will_not_take_is_none(time, remedy):
+    """Where the log is of later years; one whose clock began with it has such times."""
+    rows = [{**GOOD, "timestamp": time}, GOOD]
+    typed, refused = EventCheck(SPEC.columns.events, later=True).check(rows, NOW)
+    assert (
+        [*refused] == [0]
+        and remedy in refused[0]
+        and f"{time}"[:3] in refused[0]
+        and typed[1]["timestamp"] == GOOD["timestamp"]
+    )
+    assert CHECK.check([{**GOOD, "timestamp": 0}], NOW)[1] == {}
+
+
 def nested(depth):
     value = []
     for _ in range(depth):
@@ -59,7 +73,7 @@ def nested(depth):
         ({"timestamp": "2026-11-29T01:00:00"}, "Received: '2026-11-29T01:00:00'. See docs/data.md."),  # of no zone
         ({"timestamp": "2026-99-29T01:00:00Z"}, "Received: '2026-99-29T01:00:00Z'. See docs/data.md."),
         ({"timestamp": "yesterday"}, "timestamp to be UTC epoch milliseconds (int64). Received: 'yesterday'"),
-        ({"timestamp": -1}, "timestamp within the range"),
+        ({"timestamp": -1}, "timestamp to be UTC epoch milliseconds"),
         (
             {"timestamp": NOW // 1000},
             "timestamp to be milliseconds since 1970. Received: 1700000000, which looks like seconds. Multiply it by",

@@ -15,7 +15,7 @@ import pyarrow as pa
 from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest import cells
-from souk.ingest.checks import LARGEST, check_future, check_schema, closed_domains
+from souk.ingest.checks import LARGEST, check_early, check_future, check_schema, closed_domains
 from souk.ingest.convert import ENDS, TIMES, convert
 from souk.ingest.faults import EXPECTED, TIME, Fault, Reason
 from souk.ingest.mapping import TableSource
@@ -122,8 +122,8 @@ class RowCheck:
     def _reason(self, fault: Fault, row: Any, meant: str = "") -> str:
         """Why a row is refused; `meant` is the remedy where a value is not one of those of its column."""
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
-        form = EXPECTED.get(fault.reason, "{column} to be right")
-        form = TIME if fault.reason is Reason.TYPE and fault.column in TIMES else form
+        no_time = fault.reason in (Reason.TYPE, Reason.RANGE) and fault.column in TIMES
+        form = TIME if no_time else EXPECTED.get(fault.reason, "{column} to be right")
         allowed = self._allowed.get(fault.column, [])
         named = {"row": self._table.name.removesuffix("s"), "column": fault.column, "type": kind}
         expected = form.format(**named, values=_listed(allowed), bounds=self._limits.text(fault.column))
@@ -205,6 +205,7 @@ class EventCheck(RowCheck):
         bounds: as in `RowCheck`; those that clip are not for the row, which is as it came for the next training, but
             for the state that takes it (`souk.serving.events.backlog`).
         ahead_ms: how far ahead of the clock an event may be.
+        later: whether the log is of 1980 and later, so that a time of early 1970 is none.
     """
 
     def __init__(
@@ -215,9 +216,10 @@ class EventCheck(RowCheck):
         types: Mapping[str, str] = MappingProxyType({}),
         bounds: Mapping[str, Sequence[Any]] = MappingProxyType({}),
         ahead_ms: int = 300_000,
+        later: bool = False,
     ) -> None:
         super().__init__("events", kinds, {}, schema, names, Limits(bounds).refusing)
-        self._types, self._ahead = types, ahead_ms
+        self._types, self._ahead, self._later = types, ahead_ms, later
         self._texts = [field.name for field in self._columns if field.type == pa.string()]
         self._numbers = [field.name for field in self._columns if pa.types.is_floating(field.type)]
 
@@ -229,11 +231,12 @@ class EventCheck(RowCheck):
             now: UTC epoch milliseconds.
 
         Returns:
-            each row's columns that are not null, `{}` for one that is refused; and by number of row the reason.
+            each row's columns that are not null, `{}` for a refused one; and by number of row the reason.
         """
         refused = {at: why for at, row in enumerate(rows) if (why := self._misnamed(row, self._texts))}
         table, faults = self._checked(rows, refused)
-        for each in in_order(faults + check_future("events", table, now + self._ahead)):
+        faults += [*check_future("events", table, now + self._ahead), *(check_early(table) if self._later else ())]
+        for each in in_order(faults):
             meant = self._meant(each, table)
             for at in each.rows.tolist():
                 refused.setdefault(at, self._reason(each, rows[at], meant.get(at, "")))
@@ -241,9 +244,8 @@ class EventCheck(RowCheck):
         for at, row in enumerate(typed):
             for name in self._numbers:
                 if abs(row.get(name, 0.0)) > LARGEST and at not in refused:
-                    refused[at] = str(
-                        SoukError(f"{name} of at most {LARGEST:g}", f"{row[name]:g}", "See docs/data.md.")
-                    )
+                    expected = f"{name} of at most {LARGEST:g}"
+                    refused[at] = str(SoukError(expected, f"{row[name]:g}", "See docs/data.md."))
         return [{} if at in refused else row for at, row in enumerate(typed)], refused
 
     def _meant(self, fault: Fault, table: pa.Table) -> dict[int, str]:

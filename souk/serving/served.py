@@ -16,6 +16,7 @@ from souk.index.interface import Index, IndexUnavailable
 from souk.index.late import LateIndex
 from souk.index.milvus import MilvusIndex, open_again, open_or_build
 from souk.index.partial import read
+from souk.ingest.checks import LATER_MS
 from souk.ingest.live import EventCheck
 from souk.release.bundle import Bundle
 from souk.release.golden import GoldenRequest, replay_golden
@@ -243,7 +244,8 @@ class Reader:
                 logger.warning("%s: no item is available now, and slates are empty (docs/serving.md)", bundle.name)
             parser = RequestParser.of(bundle, timeout_ms=self.timeout_ms)
             own_words = bundle.names.get("events", {}), bundle.event_types, bundle.bounds.get("events", {})
-            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), *own_words)
+            later = bundle.settings.trained_until >= LATER_MS
+            check = EventCheck(bundle.spec.columns.events, bundle.schema("events"), *own_words, later=later)
             return Served(bundle, live, parser, check, close, taken, counts)
 
         return Ready(serve, close)
