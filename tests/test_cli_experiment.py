@@ -231,3 +231,19 @@ def test_of_a_request_eight_bytes_and_its_unit_are_kept(tmp_path):
     assert found.requests.nbytes + found.of.nbytes == 12 * count and len(found.arms) == users
     assert found.units == {"control": 250, "red": 250} and found.slates == {"control": 10_000, "red": 10_000}
     assert found.unit_of("gone") is None and found.unit_of(f"{3:032x}") == found.unit_of(f"{503:032x}")
+
+
+@pytest.mark.parametrize(
+    ("unlearned", "told"), [({"satisfied": "too few"}, True), ({"engaged": "none"}, False), (None, False)]
+)
+def test_an_arm_that_weighs_what_is_not_learned_is_told_to_change_nothing(place, capsys, tmp_path, unlearned, told):
+    release = place / "releases" / "shop-1"
+    (release / "evaluation").mkdir(parents=True)
+    (release / "bundle.json").write_text(json.dumps(BUNDLE))
+    (release / "spec.json").write_text(SPEC.to_json())
+    if unlearned is not None:
+        (release / "evaluation" / "metrics.json").write_text(json.dumps({"not_learned": unlearned}))
+    write_manifest(release, "shop-1", {}, {})
+    (place / "releases" / "current").symlink_to("shop-1")
+    code, text = souk(capsys, "apply", tmp_path / "e.yaml", "--workspace", place)
+    assert code == 0 and ("Note: colour.red changes no order: satisfied is not learned in shop-1" in text) == told

@@ -70,12 +70,30 @@ def run(arguments: argparse.Namespace) -> int:
 def _apply(place: Workspace, file: Path) -> int:
     plan = read_experiments(file)
     folders = {name: place.release_folder(name) for name in plan.releases}
-    if current := place.current_release():
+    current = place.current_release()
+    if current:
         _check(plan, file, current, place.current, folders)
     with placed(place.experiments) as fresh:
         fresh.write_bytes(file.read_bytes())
     print(_described(plan))
+    for where, heads in _idle(plan, place.current).items():
+        print(f"Note: {where} changes no order: {heads} is not learned in {current}, and the same for every item.")
     return 0
+
+
+def _idle(plan: Experiments, folder: Path) -> dict[str, str]:
+    """The arms that differ by weights of heads alone that serve the same for every item, and these heads."""
+    try:
+        text = (folder / "evaluation" / "metrics.json").read_text(encoding="utf-8")
+    except OSError:  # of a release without an evaluation nobody knows
+        return {}
+    unlearned = json.loads(text).get("not_learned", {})
+    return {
+        f"{name}.{arm}": " and ".join(sorted(each.weights))
+        for name, experiment in plan.experiments.items()
+        for arm, each in experiment.arms.items()
+        if each.changes == {"weights"} and each.weights.keys() <= unlearned.keys()
+    }
 
 
 def _check(plan: Experiments, file: Path, current: str, folder: Path, folders: Mapping[str, Path]) -> None:
