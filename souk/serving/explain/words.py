@@ -180,7 +180,7 @@ def _lacking(degraded: Sequence[str]) -> list[str]:
     """What was not known of the user and the moment."""
     notes = []
     if "unknown_user" in degraded:
-        notes.append("This user is not known: only the moment, what the request says and the item itself count.")
+        notes.append("This user is not known: that, the moment, what the request says and the item itself count.")
     elif "features_unavailable" in degraded:
         notes.append("The user's history could not be read: only the request itself and the item count.")
     elif "stale_features" in degraded:
