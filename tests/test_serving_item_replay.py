@@ -113,8 +113,11 @@ def test_what_a_server_took_stays_taken_by_one_that_refuses_it(shops, log):
     assert live._row(IDS[0])["item_price"] == 77.0
     outcome = live.upsert([{"item_id": "other"}, {**DEAR, "created_at": born}])
     assert outcome.accepted == 0 and len(outcome.refused) == 2
-    bare, row = {"item_id": "bare"}, {**live._row(LAST), "item_id": "bare"}
-    assert [bool(unfit(bare, row, True, True, NOW, SPEC, logged)) for logged in (True, False)] == [False, True]
+    row = {**live._row(LAST), "item_id": "bare"}
+    for bare in ({}, {"title": None, "price": None}, {"category": [], "available_until": NOW}):
+        given = {"item_id": "bare", **bare}
+        assert [bool(unfit(given, row, True, True, NOW, SPEC, logged)) for logged in (True, False)] == [False, True]
+    assert not unfit({"item_id": "bare", "price": 0}, row, True, True, NOW, SPEC)
 
 
 @pytest.mark.parametrize("as_of", [NOW - 1, NOW + 1])

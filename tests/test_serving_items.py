@@ -1,8 +1,12 @@
 """Items that come while a release serves: what is refused, what changes, what stays, and what a disk may do."""
 
+import asyncio
 import copy
 import dataclasses
+import json
 import threading
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +24,7 @@ from souk.serving.beside import Ended
 from souk.serving.items.live import LiveItems
 from souk.serving.items.log import ItemLog
 from souk.serving.items.outcomes import Replayed, Retired
+from souk.serving.items.route import ItemsRoute
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
 from souk.sources.rows import SparseRows
@@ -104,7 +109,16 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
         assert part in reasons[row]
 
 
-@pytest.mark.parametrize("said", [{}, {"available": True}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"available": True},
+        {"available_until": None},
+        {"available": False, "title": " "},
+        {"title": None, "price": None},
+    ],
+)
 def test_an_id_without_content_makes_no_item(live, said):
     """A mistyped one stood in slates without a title."""
     mistyped, known = {"item_id": "g1-O5", **said}, {"item_id": IDS[0], **said}
@@ -112,6 +126,26 @@ def test_an_id_without_content_makes_no_item(live, said):
     assert (outcome.accepted, outcome.created) == (3, 1), "an id that is known by then is no mistyped one"
     [refused] = outcome.refused
     assert refused.row == 0 and "an item that is known, or a row with its content" in refused.reason
+
+
+NO_ROWS = [
+    {"item_id": "E1", "title": None},
+    {"item_id": "E2", "title": ""},
+    {"item_id": "E3", "price": None, "title": None, "category": None},
+    {"item_id": "E4", "available": False, "title": None},
+    {"item_id": "E5", "available_until": None},
+]
+
+
+def test_the_route_makes_no_item_of_rows_without_a_value(live):
+    """They were recommended, as `fresh`."""
+    served = SimpleNamespace(now=SimpleNamespace(bundle=SimpleNamespace(name="shop-1")), upsert=live.upsert)
+    route = ItemsRoute(served, SimpleNamespace(items=lambda accepted, refused: None))
+    body = AsyncMock(return_value=json.dumps({"items": [*NO_ROWS, DEAR]}).encode())
+    answer = json.loads(asyncio.run(route.upsert(SimpleNamespace(body=body, headers={}))).body)
+    assert (answer["accepted"], answer["created"]) == (1, 1)
+    assert [row["item_id"] for row in answer["refused"]] == [row["item_id"] for row in NO_ROWS]
+    assert all("Look for a typing error." in row["reason"] for row in answer["refused"])
 
 
 def test_content_that_the_tower_cannot_take_is_refused_alone(live):

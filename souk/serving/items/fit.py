@@ -17,6 +17,7 @@ CREATED = "Send the item when it is to be shown."
 EXTREME = "Look for extreme values in the row."
 NO_VECTOR = str(SoukError("content that the item tower has a vector of length 1 for", "none such", EXTREME))
 COLUMNS = ("title", "available", "created_at", "available_until")
+NO_CONTENT = {"item_id", "available", "available_until"}  # what says nothing of what an item is
 
 
 def unfit(
@@ -40,7 +41,7 @@ def unfit(
         logged: whether it was taken before, perhaps by a server that was not so strict.
     """
     item = f"{row['item_id']!r}"[:SHOWN]
-    if new and (not may_create or (set(given) <= {"item_id", "available"} and not logged)):
+    if new and (not may_create or not (logged or _has_content(given))):
         return str(SoukError("an item that is known, or a row with its content", item, "Look for a typing error."))
     if "created_at" in given and (row["created_at"] or 0) > at + AHEAD_MS:
         return str(SoukError("created_at in the past", f"{row['created_at']}", CREATED))
@@ -49,6 +50,17 @@ def unfit(
         if values is not None and np.any(np.abs(np.asarray(values, np.float64)) > LARGEST):
             return str(SoukError(f"{feature.source} of at most {LARGEST:g}", f"{values}"[:SHOWN], EXTREME))
     return ""
+
+
+def _has_content(given: Mapping[str, Any]) -> bool:
+    return any(_is_said(value) for name, value in given.items() if name not in NO_CONTENT)
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a cell is more than null, NaN, a blank text or a list of these."""
+    if isinstance(value, list):
+        return any(map(_is_said, value))
+    return value is not None and value == value and not (isinstance(value, str) and not value.strip())
 
 
 def spoken(given: Mapping[str, Any], spec: FeatureSpec) -> list[str]:
