@@ -98,6 +98,25 @@ def test_a_date_that_the_config_does_not_read_is_told_with_its_unit(sent, tmp_pa
     )
 
 
+def test_a_file_of_events_is_told_and_not_sent(sent, tmp_path, capsys, monkeypatch):
+    """Its views have no price, and those of the whole shop were cleared."""
+    url, bodies = sent
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    words = ["--config", "config.yaml", "--url", url]
+    rows = [f"u{n},{n % (ROWS + 1)},view,Hat,\n" for n in range(ROWS + 12)]
+    (tmp_path / "events.csv").write_text("user,sku,act,name,cost\n" + "".join(rows))
+    assert main(["items", "upsert", "events.csv", *words]) == 0, "11 of 512 rows, 2%"
+    (tmp_path / "events.csv").write_text("user,sku,act,name,cost\n" + "".join(rows + rows[:40]))
+    bodies.clear()
+    assert main(["items", "upsert", "events.csv", *words]) == 2 and not bodies
+    said = capsys.readouterr().err
+    assert "at most 5.0% of its rows of an item that it has already. Received: events.csv, with 51 of 552. " in said
+    assert said.count("items: column act of the source is not used\nitems: column user of the source is not used") == 1
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("elsewhere.csv,", "elsewhere.csv, repeated_ids: last,"))
+    assert main(["items", "upsert", "events.csv", *words]) == 0 and len(bodies) == 2
+
+
 def test_one_item_in_the_names_of_a_config(sent, tmp_path, capsys):
     url, bodies = sent
     (tmp_path / "config.yaml").write_text(CONFIG)
@@ -105,6 +124,8 @@ def test_one_item_in_the_names_of_a_config(sent, tmp_path, capsys):
     item = {"sku": "7", "name": "Böots", "tags": "red|warm", "cost": 3}
     assert main(["items", "upsert", "--item", json.dumps(item), *words]) == 0
     assert bodies == [[{"item_id": "7", "title": "Böots", "tags": ["red", "warm"], "price": 3.0}]]
+    assert main(["items", "upsert", "--item", '{"sku": "7", "tag": "red"}', *words]) == 1
+    assert capsys.readouterr().err.startswith("items: column tag of the source is not used\n")
     assert main(["items", "upsert", "--item", '{"id": "7"}', *words]) == 2
     assert "Expected --item with 'sku'" in capsys.readouterr().err
 

@@ -166,11 +166,12 @@ def _batches(rows: Iterable[ItemRow]) -> Iterator[list[tuple[ItemRow, bytes]]]:
 def _rows(arguments: argparse.Namespace, config: DatasetConfig | None) -> Iterator[ItemRow]:
     if arguments.action == "delete":
         return (ItemRow({"item_id": item, "available": False}, at) for at, item in enumerate(arguments.ids, 1))
-    from souk.ingest.item_file import item_row, item_rows_of
+    from souk.ingest.item_file import item_row, item_rows_of, survey
 
     if bool(arguments.file) == bool(arguments.item):
         raise SoukError("a FILE or --item", "both" if arguments.file else "neither", "Give one of them.")
     if arguments.file:
+        _tell(survey(arguments.file, config) if config else ())
         return item_rows_of(arguments.file, config)
     try:
         item = json.loads(arguments.item)
@@ -181,16 +182,23 @@ def _rows(arguments: argparse.Namespace, config: DatasetConfig | None) -> Iterat
 
 def _of_one(item: Mapping[str, Any], config: DatasetConfig | None, name: str) -> Iterator[ItemRow]:
     """An item as a file of one line, by the columns of a config if there is one."""
-    from souk.ingest.item_file import item_rows_of
+    from souk.ingest.item_file import item_rows_of, survey
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "item.jsonl"
         file.write_text(json.dumps(item) + "\n", encoding="ascii")
         rows = [*item_rows_of(str(file), config)]
+        notices = survey(str(file), config) if config else ()
     if config and any(not row.wrong and isinstance(row.value, dict) and not row.value.get("item_id") for row in rows):
         own = config.data.items.columns.get("item_id", "item_id") if config.data.items else "item_id"
         raise SoukError(f"--item with {own!r}, as {name} has it", json.dumps(item)[:200], "Or leave --config out.")
+    _tell(notices)
     return iter(rows)
+
+
+def _tell(notices: Iterable[str]) -> None:
+    for notice in notices:
+        print(notice, file=sys.stderr)
 
 
 def _authorization(file: str | None) -> dict[str, str]:

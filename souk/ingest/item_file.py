@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,16 @@ from souk.errors import SoukError
 from souk.ingest.convert import check_names
 from souk.ingest.item_columns import Line, Unsent, mapped, no_utf_8
 from souk.ingest.item_row import ItemRow
+from souk.ingest.mapping import TableSource
+from souk.ingest.notices import unused
 from souk.ingest.patterns import fits_skip
 from souk.readers import FORMATS, HERE, RawBatch, ending, file_format, find_files, named, read_batches
 
 DEEPEST = 100  # levels of lists and objects in a row; the JSON of a server ends at some 1,000
 OF_TEXT: dict[str, Any] = {"delimiter": "", "encoding": "utf-8", "header": ()}  # as of all but delimited text
 NAMES = "Say which column is which: --config, with data.items.columns."
+FEW = 10  # rows of items that a file has already, which any file may have
+AGAIN = "Nothing was sent: is it one of events? Else keep one row of each, or set data.items.repeated_ids to last."
 IN_UTF_8 = "Write the file in UTF-8, or name the encoding of a CSV in data.items of a --config."
 
 
@@ -37,15 +42,43 @@ def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[ItemRow]:
     """
     source = _source(path, config)
     for batch in read_batches(source, HERE):
-        check_names(batch)
-        lines = _lines(batch)
-        values = _as_they_are(batch, lines) if config is None else mapped(batch, lines, source, config.columns.items)
-        skipped = _skipped(batch, lines, source)
-        file = batch.file if batch.others else ""
-        for at in np.argsort(batch.positions, kind="stable").tolist():  # those that are malformed come last in a batch
-            row = item_row(batch.malformed.get(at, values[at]), int(batch.positions[at]), file)
-            torn = at in batch.malformed and batch.lines is None
-            yield replace(row, wrong="" if at in skipped else row.wrong, skipped=skipped.get(at, ""), torn=torn)
+        yield from _rows_of(batch, source, config)
+
+
+def survey(path: str, config: DatasetConfig) -> tuple[str, ...]:
+    """What a reader should know of a file before it is sent: the columns that nothing reads. Of each file it keeps the
+    ids alone.
+
+    Raises:
+        SoukError: a file that cannot be read, or that names many items again, as one of events does.
+    """
+    source, names = _source(path, config), set[str]()
+    most = config.ingest.quarantine_threshold if source.repeated_ids == "quarantine" else 1.0
+    for file, batches in groupby(read_batches(source, HERE), lambda batch: batch.file):
+        ids, rows = set[str](), 0
+        for batch in batches:
+            names |= {*batch.table.column_names}
+            named = [row.item for row in _rows_of(batch, source, config) if not row.wrong and not row.skipped]
+            named = [str(item).strip() for item in named if item not in (None, "")]
+            ids.update(named)
+            rows += len(named)
+        again = rows - len(ids)
+        if again > max(FEW, most * rows):
+            expected = f"a file of items, with at most {most:.1%} of its rows of an item that it has already"
+            raise SoukError(expected, f"{file}, with {again:,} of {rows:,}", AGAIN)
+    return tuple(unused(TableSource("items", source, config.columns.items), names))
+
+
+def _rows_of(batch: RawBatch, source: Source, config: DatasetConfig | None) -> Iterator[ItemRow]:
+    check_names(batch)
+    lines = _lines(batch)
+    values = _as_they_are(batch, lines) if config is None else mapped(batch, lines, source, config.columns.items)
+    skipped = _skipped(batch, lines, source)
+    file = batch.file if batch.others else ""
+    for at in np.argsort(batch.positions, kind="stable").tolist():  # those that are malformed come last in a batch
+        row = item_row(batch.malformed.get(at, values[at]), int(batch.positions[at]), file)
+        torn = at in batch.malformed and batch.lines is None
+        yield replace(row, wrong="" if at in skipped else row.wrong, skipped=skipped.get(at, ""), torn=torn)
 
 
 def item_row(value: Any, number: int = 1, file: str = "") -> ItemRow:
