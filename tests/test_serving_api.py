@@ -204,7 +204,14 @@ def test_the_client_against_the_server(place, url, souk, capsys):
     taken = souk.upsert_items([{"item_id": "client-1", "title": "By the client", "category": "all/g1"}, {"item_id": 5}])
     assert (taken.accepted, taken.created, len(taken.refused)) == (1, 1, 1)
     assert main(["items", "delete", "client-1", "--url", url, "--token-file", str(place[1])]) == 0
-    assert main(["items", "delete", "client-1", "--url", url]) == 2 and "401" in capsys.readouterr().err
+    assert main(["items", "delete", "client-1", "--url", url]) == 2
+    told = capsys.readouterr().err
+    assert "status 401" in told and "Give a token that the server knows: --token-file FILE." in told
+
+
+def test_the_call_that_the_server_prints_has_a_place_for_the_token(server):
+    line = server.process.stdout.readline()
+    assert line.startswith("curl http://") and ':predict -H "Authorization: Bearer $TOKEN" -d \'{' in line
 
 
 def test_a_hide_outlives_the_server(place, server, souk):

@@ -27,6 +27,7 @@ ROWS = 500  # of one call
 BODY_BYTES = 3_500_000  # of their JSON: a server takes 4 MiB
 ROW_BYTES = 4_000_000  # of the JSON of one
 SECONDS = 60
+TOKEN = "Give a token that the server knows: --token-file FILE."
 SHOWN = 80  # characters of a row in an error
 NOTHING: dict[str, Any] = {"accepted": 0, "created": 0, "refused": []}  # the answer to a call without rows
 
@@ -231,7 +232,8 @@ def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, 
             remedy = "Give the server's own address with --url; nothing was sent to the other one."
             raise SoukError(expected, f"status {error.code}, a redirect to {to}", remedy) from error
         text = error.read().decode(errors="replace")[:500]
-        raise SoukError(expected, f"status {error.code}: {text}") from error
+        remedy = TOKEN if error.code == 401 else ""
+        raise SoukError(expected, f"status {error.code}: {text}", remedy) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         no_http = isinstance(error, http.client.HTTPException)
         received = "an answer that is no HTTP" if no_http else str(getattr(error, "reason", error))

@@ -63,6 +63,7 @@ GRACE_SECONDS = 20
 SWITCH_SECONDS = 0.0005  # that one thread may keep another waiting for Python's lock; 5 ms is a whole request
 PROBE_SECONDS = 30.0  # between two looks at what the index finds
 ITEM_SECONDS = 0.25  # between two looks at what other servers did to items: tens of microseconds without news
+WITH_TOKEN = '-H "Authorization: Bearer $TOKEN" '  # curl's header, where callers need one
 COUNT_SECONDS = 1.0  # between two at what everybody engaged with
 
 
@@ -169,9 +170,8 @@ def serve(
         seldom_walked()
         url = f"http://{address(host, listening.getsockname()[1])}"
         report(f"{name} answers: {url} (V1, V2), gRPC on port {port}. For example:")
-        report(
-            f"curl {url}/v1/models/{NAME}:predict -d {shlex.quote(example(releases.now, sys.stdout.isatty(), now()))}"
-        )
+        body = shlex.quote(example(releases.now, sys.stdout.isatty(), now()))
+        report(f"curl {url}/v1/models/{NAME}:predict {WITH_TOKEN if tokens is not None else ''}-d {body}")
 
         if worker:
             offer(worker.folder, worker.number, REGISTRY)
