@@ -44,7 +44,7 @@ def of_a_clone(*extras: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The question for what may have been meant by `name`; "" where none of the `known` names is like it."""
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"Did you mean {near[0]!r}?" if near else ""
 
 

@@ -162,9 +162,15 @@ def beside_the_current_one(folder: Path) -> Workspace:
         (
             {"target": "inference_service", "canary_percent": 10},
             True,
-            "small-new was rolled back before, and is not made current again",
+            "small-new was rolled back before, and is not made current again; `souk deploy --config FILE --release "
+            "small-new` does it all the same",
         ),
-        ({}, True, "small-new was rolled back before, and is not made current again"),
+        (
+            {},
+            True,
+            "small-new was rolled back before, and is not made current again; `souk rollback small-new` does it all "
+            "the same",
+        ),
         ({"canary_percent": 10}, False, "passed the gate, and deployed, but somebody made another release current"),
     ],
 )
@@ -186,7 +192,8 @@ def test_a_release_that_is_not_current_says_why(
             "rollout": rollout,
         }
     )
-    _tell_success(view, workspace, None, tmp_path / "run.log", _share(config))
+    cluster = config.rollout.target == "inference_service"
+    _tell_success(view, workspace, None, tmp_path / "run.log", _share(config), cluster)
     assert capsys.readouterr().out.splitlines()[0] == f"verdict   promote: {told}"
 
 

@@ -6,7 +6,8 @@ import pytest
 
 import souk
 from souk.cli import COMMANDS, main
-from souk.errors import SoukError
+from souk.cli.options import not_negative
+from souk.errors import SoukError, nearest, unknown
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -96,6 +97,20 @@ def test_an_unknown_option_names_the_nearest(option: str, told: str, capsys: pyt
     with pytest.raises(SystemExit) as end:
         main(["serve", option])
     assert end.value.code == 2 and capsys.readouterr().err.endswith(told)
+
+
+@pytest.mark.parametrize("given", ["-1", "nan", "inf", "soon"])
+def test_a_number_that_may_be_none_says_so(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--stale-hours", given])
+    assert f"expected a number of at least 0, received '{given}'" in capsys.readouterr().err
+    assert [not_negative(text) for text in ("0", "0.00", "2")] == [0.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize(("name", "other"), [("sitzung", "position"), ("alter", "newsletter")])
+def test_a_name_that_is_like_no_other_gets_no_hint(name: str, other: str) -> None:
+    assert nearest(name, [other]) == ""
+    assert "Use one of these names." in str(unknown("a column", name, [other]))
 
 
 @pytest.mark.parametrize("option", ["--events", "--items", "--users"])

@@ -76,7 +76,7 @@ def test_rollback_goes_back_step_by_step(releases):
     assert history(workspace) == [a, b]
     assert [rollback(workspace), workspace.current_release()] == [b, b]
     assert [rollback(workspace), workspace.current_release()] == [a, a]
-    with pytest.raises(SoukError):
+    with pytest.raises(SoukError, match="souk rollback NAME"):
         rollback(workspace)
     assert rollback(workspace, c) == workspace.current_release() == c
     assert history(workspace) == [a]

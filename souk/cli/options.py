@@ -100,7 +100,13 @@ def finite(text: str) -> float:
 
 def not_negative(text: str) -> float:
     """A number of at least 0."""
-    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, received {text!r}")
+    return value
 
 
 def flags(text: str) -> list[str]:

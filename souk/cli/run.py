@@ -189,7 +189,7 @@ def _tell_success(
         print(f"\n{summary.read_text(encoding='utf-8').strip()}\n")
     verdict = view.outputs["evaluate"]["Output"]
     packaged = view.outputs.get("package_release", {}).get("Output", "")
-    kept_back = _kept_back(packaged, workspace, share, _verdict(view)) if packaged else ""
+    kept_back = _kept_back(packaged, workspace, share, _verdict(view), cluster) if packaged else ""
     print(f"verdict   {verdict}: {kept_back or _meaning(view)}")
     if margin := _margin_for_equals(view):
         print(f"          {EQUAL} ({margin}; docs/evaluation.md)")
@@ -211,19 +211,20 @@ def _tell_success(
     print(f"log       {_short(log)}")
 
 
-def _kept_back(packaged: str, workspace: Workspace, share: int, verdict: dict[str, Any]) -> str:
+def _kept_back(packaged: str, workspace: Workspace, share: int, verdict: dict[str, Any], cluster: bool) -> str:
     """Why the release of this run is not current; "" where it is."""
     current = workspace.current_release()
     if packaged == current:
         return ""
+    every = f"souk deploy --config FILE --release {packaged}"
     if packaged in rolled_back(workspace):
-        return f"{packaged} was rolled back before, and is not made current again"
+        again = every if cluster else f"souk rollback {packaged}"
+        return f"{packaged} was rolled back before, and is not made current again; `{again}` does it all the same"
     judged = (verdict.get("replaces"), verdict.get("champion"))
     if None not in judged and current not in judged and packaged not in history(workspace):
         since = f"not compared with {current}, which has become current since the run began"
         return f"passed the gate, but {packaged} was {since}: the next run does that"
     if share < 100:
-        every = f"souk deploy --config FILE --release {packaged}"
         return f"passed the gate, and {packaged} has {share}% of the requests; `{every}` gives it all of them"
     return "passed the gate, and deployed, but somebody made another release current"
 

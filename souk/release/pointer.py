@@ -121,7 +121,8 @@ def _point(workspace: Workspace, name: str) -> None:
 def _rollback(workspace: Workspace, name: str) -> str:
     before = history(workspace)
     if not name and not before:
-        raise SoukError("a release before the current one", "none", "`souk release list` shows what there is.")
+        remedy = "`souk rollback NAME` goes to any of `souk release list`."
+        raise SoukError("a release before the current one", "none", remedy)
     folder, current = release_folder(workspace, name or before[-1]), workspace.current_release()
     target = folder.name
     if target == current and target not in rolled_back(workspace):  # where a killed rollback has left it
