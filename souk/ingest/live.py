@@ -242,10 +242,9 @@ class EventCheck(RowCheck):
                 refused.setdefault(at, self._reason(each, rows[at], meant.get(at, "")))
         typed = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
         for at, row in enumerate(typed):
-            for name in self._numbers:
-                if abs(row.get(name, 0.0)) > LARGEST and at not in refused:
-                    expected = f"{name} of at most {LARGEST:g}"
-                    refused[at] = str(SoukError(expected, f"{row[name]:g}", "See docs/data.md."))
+            for name in (own for own in self._numbers if abs(row.get(own, 0.0)) > LARGEST):
+                expected = f"{name} of at most {LARGEST:g}"
+                refused.setdefault(at, str(SoukError(expected, f"{row[name]:g}", "See docs/data.md.")))
         return [{} if at in refused else row for at, row in enumerate(typed)], refused
 
     def _meant(self, fault: Fault, table: pa.Table) -> dict[int, str]:
