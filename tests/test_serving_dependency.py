@@ -4,19 +4,12 @@ import contextlib
 import gc
 import math
 import threading
-import time
 import weakref
 from functools import partial
 
-import numpy as np
 import pytest
 
-from benchmarks.serving.looping import FOR_GOOD, looping
-from souk.graphs import Graph
-from souk.limits import limit
 from souk.serving.dependency import CLOSED, FAILURES, HALF_OPEN, OPEN, THREADS, TOGETHER, Dependency, Unavailable
-
-ROWS = {"x": np.zeros((3, 2), np.float32)}
 
 
 class Clock:
@@ -228,59 +221,3 @@ def test_a_thread_that_waits_holds_nothing_of_the_error_that_it_told(dependency)
             return
         threading.Event().wait(0.01)
     raise AssertionError("it is held")
-
-
-def test_what_ends_by_itself_is_called_in_the_callers_thread(dependency, clock):
-    assert dependency.call(threading.get_ident, 1.0, here=True) == threading.get_ident()
-    with pytest.raises(Unavailable, match="redis: ConnectionError: refused"):
-        dependency.call(broken, 1.0, here=True)
-    with pytest.raises(Unavailable, match="no time"):
-        dependency.call(broken, 0.0, here=True)
-    for _ in range(FAILURES - 1):
-        with pytest.raises(Unavailable):
-            dependency.call(broken, 1.0, here=True)
-    assert dependency.state == OPEN
-    asked = []
-    with pytest.raises(Unavailable, match="left alone"):
-        dependency.call(lambda: asked.append(1), 1.0, here=True)
-    assert not asked
-    clock.now += 2.0
-    with pytest.raises(Unavailable, match="asked again, and not waited for"):
-        dependency.call(lambda: asked.append(threading.get_ident()), 1.0, here=True)
-    settled(dependency, CLOSED)
-    assert asked[0] != threading.get_ident(), "nobody waits for a probe"
-
-
-@pytest.mark.parametrize(("seconds", "took", "state"), [(60.0, 5.0, OPEN), (0.02, 4.9, CLOSED)])
-def test_what_is_broken_off_has_failed_if_it_had_all_of_the_patience(dependency, clock, seconds, took, state):
-    def ends_late():
-        until.append(limit().until - time.monotonic())
-        clock.now += took
-        raise TimeoutError("broken off")
-
-    until = []
-    for _ in range(FAILURES):
-        with pytest.raises(Unavailable, match="redis: TimeoutError: broken off"):
-            dependency.call(ends_late, seconds, here=True)
-    assert dependency.state == state and max(until) <= min(seconds, 5.0)
-    assert not dependency._going
-
-
-def test_a_slow_answer_is_one_and_counts_as_none(dependency, clock):
-    def slow():
-        clock.now += 5.1
-        return 7
-
-    for _ in range(FAILURES):
-        assert dependency.call(slow, 60.0, here=True) == 7
-    assert dependency.state == OPEN
-
-
-def test_a_probe_ends_within_the_patience():
-    dependency, graph = Dependency("ranker", 0.05, retry_seconds=0.0), Graph(looping(FOR_GOOD))
-    for _ in range(FAILURES):
-        with pytest.raises(Unavailable):
-            dependency.call(lambda: graph(ROWS), 60.0, here=True)
-    with pytest.raises(Unavailable, match="asked again"):
-        dependency.call(lambda: graph(ROWS), 60.0, here=True)
-    settled(dependency, OPEN)

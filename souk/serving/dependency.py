@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -157,8 +158,7 @@ class Dependency:
             function: what is called.
             seconds: that the caller has.
             here: it ends within the thread's limit (souk.limits), and so needs no other thread than the caller's,
-                which would take two changes of threads, a fifth of a millisecond. What is broken off before the
-                patience is over says nothing about the dependency.
+                which would take two changes of threads, a fifth of a millisecond.
 
         Raises:
             Unavailable: there is none.
@@ -211,16 +211,24 @@ class Dependency:
                 answer = call.function()
         except BaseException as error:
             if isinstance(error, TimeoutError) and self.since(call.begun) < self.patience:
-                self._forget(call)
+                self._begin_again(call)
             else:
                 self.count(call, False)
             raise Unavailable(f"{self.name}: {type(error).__name__}: {error}") from error
         self.count(call, self.since(call.begun) <= self.patience)
         return answer
 
-    def _forget(self, call: Call) -> None:
+    def _begin_again(self, call: Call) -> None:
+        """A call whose caller could not wait that long is made once more, in a thread and with all of the patience:
+        what becomes of that one counts. One at a time, so that a busy machine has not twice as much to do."""
         with self._lock:
             self._going.discard(call)
+            if self._going or self._closed or self._busy >= THREADS:
+                return
+            again = Call(self, call.function, self._clock())
+            with contextlib.suppress(RuntimeError):  # the system has no room for another thread
+                self._send(again)
+                self._going.add(again)
 
     def _look(self) -> None:
         """Calls that have had all of the patience have failed, though they may still be on their way."""
