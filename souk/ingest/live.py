@@ -122,8 +122,8 @@ class RowCheck:
     def _reason(self, fault: Fault, row: Any, meant: str = "") -> str:
         """Why a row is refused; `meant` is the remedy where a value is not one of those of its column."""
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
-        no_time = fault.reason in (Reason.TYPE, Reason.RANGE) and fault.column in TIMES
-        form = TIME if no_time else EXPECTED.get(fault.reason, "{column} to be right")
+        no_time = fault.reason in {"timestamp": (Reason.TYPE, Reason.RANGE)}.get(fault.column, (Reason.TYPE,))
+        form = TIME if no_time and fault.column in TIMES else EXPECTED.get(fault.reason, "{column} to be right")
         allowed = self._allowed.get(fault.column, [])
         named = {"row": self._table.name.removesuffix("s"), "column": fault.column, "type": kind}
         expected = form.format(**named, values=_listed(allowed), bounds=self._limits.text(fault.column))
