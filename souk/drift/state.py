@@ -41,7 +41,7 @@ SELECT cells FROM open_rows AS given WHERE NOT EXISTS (
     SELECT 1 FROM open_rows AS asked WHERE given.kind = 'response' AND asked.kind = 'request'
     AND asked.key = given.key AND json_extract(asked.cells, '$.{NARROWED}')
 ) ORDER BY id
-"""
+"""  # nosec B608: a name of our own
 
 
 @dataclass(frozen=True)

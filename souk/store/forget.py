@@ -106,14 +106,17 @@ def _ms(stamp: bytes) -> int:
     return int(Timestamp.FromString(stamp).ToMilliseconds())
 
 
+def _since(table: str) -> str:
+    return f"SELECT 1 FROM {table} WHERE event_ts >= ? LIMIT 1"  # nosec B608: a table of Feast's
+
+
 def _written_rows(file: Path, views: Sequence[str], since: int) -> set[str]:
     seconds = since // 1000  # as Feast stores times, of the clock of the place: an hour or twelve beside it
     with closing(_opened(file)) as connection:
         return {
             view
             for view in views
-            if _has(connection, view)
-            and connection.execute(f"SELECT 1 FROM {_table(view)} WHERE event_ts >= ? LIMIT 1", (seconds,)).fetchone()
+            if _has(connection, view) and connection.execute(_since(_table(view)), (seconds,)).fetchone()
         }
 
 
@@ -124,7 +127,7 @@ def _forget_rows(folder: Path, views: Iterable[str], tell: Tell) -> None:
             table, done, deleted = _table(view), 0, 1
             while deleted:
                 with alone_in(folder, PATIENCE_SECONDS), connection:
-                    some = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} LIMIT {ROWS})"
+                    some = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} LIMIT {ROWS})"  # nosec B608
                     deleted = connection.execute(some).rowcount
                 done += deleted
                 if due():
