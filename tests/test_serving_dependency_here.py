@@ -10,22 +10,12 @@ from benchmarks.serving.looping import FOR_GOOD, looping
 from souk.graphs import Graph
 from souk.limits import limit
 from souk.serving.dependency import CLOSED, FAILURES, OPEN, TOGETHER, Dependency, Unavailable
-from tests.test_serving_dependency import Clock, broken, settled
+from tests.test_serving_dependency import broken, clock, dependency, settled  # noqa: F401
 
 ROWS = {"x": np.zeros((3, 2), np.float32)}
 
 
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def dependency(clock):
-    return Dependency("redis", 5.0, clock, retry_seconds=2.0)
-
-
-def test_what_ends_by_itself_is_called_in_the_callers_thread(dependency, clock):
+def test_what_ends_by_itself_is_called_in_the_callers_thread(dependency, clock):  # noqa: F811
     assert dependency.call(threading.get_ident, 1.0, here=True) == threading.get_ident()
     with pytest.raises(Unavailable, match="redis: ConnectionError: refused"):
         dependency.call(broken, 1.0, here=True)
@@ -46,7 +36,7 @@ def test_what_ends_by_itself_is_called_in_the_callers_thread(dependency, clock):
     assert asked[0] != threading.get_ident(), "nobody waits for a probe"
 
 
-def test_what_is_broken_off_has_failed_if_it_had_all_of_the_patience(dependency, clock):
+def test_what_is_broken_off_has_failed_if_it_had_all_of_the_patience(dependency, clock):  # noqa: F811
     def ends_late():
         until.append(limit().until - time.monotonic())
         clock.now += 5.0
@@ -60,7 +50,7 @@ def test_what_is_broken_off_has_failed_if_it_had_all_of_the_patience(dependency,
 
 
 @pytest.mark.parametrize(("well", "state"), [(True, CLOSED), (False, OPEN)])
-def test_what_had_less_time_is_made_again_and_counts_then(dependency, well, state):
+def test_what_had_less_time_is_made_again_and_counts_then(dependency, well, state):  # noqa: F811
     """Or a model that hangs would be waited for by every request of little time, for good."""
     callers, again = threading.get_ident(), []
 
@@ -78,7 +68,7 @@ def test_what_had_less_time_is_made_again_and_counts_then(dependency, well, stat
     assert len(again) == FAILURES and min(again) > 4.0, "with all of the patience"
 
 
-def test_one_is_made_again_at_a_time(dependency):
+def test_one_is_made_again_at_a_time(dependency):  # noqa: F811
     callers, release, again = threading.get_ident(), threading.Event(), []
 
     def ends_late():
@@ -98,7 +88,7 @@ def test_one_is_made_again_at_a_time(dependency):
 @pytest.mark.parametrize("timeout", [0.06, 0.2, 0.5])
 def test_a_graph_that_hangs_is_left_alone_whatever_time_its_callers_have(timeout):
     """The query tower has half of what is left of a request, which is less than the patience."""
-    dependency, graph = Dependency("query_tower", 0.1), Graph(looping(FOR_GOOD))
+    dependency, graph = Dependency("query_tower", 0.1), Graph(looping(FOR_GOOD))  # noqa: F811
     for _ in range(200):
         with pytest.raises(Unavailable):
             dependency.call(lambda: graph(ROWS), 0.45 * timeout, here=True)
@@ -108,7 +98,7 @@ def test_a_graph_that_hangs_is_left_alone_whatever_time_its_callers_have(timeout
     dependency.close()
 
 
-def test_a_slow_answer_is_one_and_counts_as_none(dependency, clock):
+def test_a_slow_answer_is_one_and_counts_as_none(dependency, clock):  # noqa: F811
     def slow():
         clock.now += 5.1
         return 7
@@ -119,7 +109,7 @@ def test_a_slow_answer_is_one_and_counts_as_none(dependency, clock):
 
 
 def test_a_probe_ends_within_the_patience():
-    dependency, graph = Dependency("ranker", 0.05, retry_seconds=0.0), Graph(looping(FOR_GOOD))
+    dependency, graph = Dependency("ranker", 0.05, retry_seconds=0.0), Graph(looping(FOR_GOOD))  # noqa: F811
     for _ in range(FAILURES):
         with pytest.raises(Unavailable):
             dependency.call(lambda: graph(ROWS), 60.0, here=True)

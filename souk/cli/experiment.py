@@ -77,12 +77,12 @@ def _apply(place: Workspace, file: Path) -> int:
         fresh.write_bytes(file.read_bytes())
     print(_described(plan))
     for where, heads in _idle(plan, place.current).items():
-        print(f"Note: {where} changes no order: {heads} is not learned in {current}, and the same for every item.")
+        print(f"Note: {where} may change no order: the twin that {current} was judged by did not learn {heads}.")
     return 0
 
 
 def _idle(plan: Experiments, folder: Path) -> dict[str, str]:
-    """The arms that differ by weights of heads alone that serve the same for every item, and these heads."""
+    """The arms that differ by weights alone, of heads that the release's twin has the same for every item."""
     try:
         text = (folder / "evaluation" / "metrics.json").read_text(encoding="utf-8")
     except OSError:  # of a release without an evaluation nobody knows
