@@ -11,6 +11,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+TOKEN = "Give a token that the server knows: --token-file FILE."  # what to do about a 401
+
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect is an answer like another: an `HTTPError`, by its status."""

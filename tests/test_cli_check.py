@@ -113,6 +113,21 @@ def test_a_config_with_a_fault_is_told_before_anything_is_loaded(town, capsys):
     assert not (town / ".souk").exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [("user_id", "client", "a column for events.user_id"), ("city", "town", "'city'"), ("", None, "events.csv")],
+)
+def test_a_file_that_is_not_as_the_config_says_is_told_before_tensorflow_is_loaded(
+    town, capsys, monkeypatch, old, new, said
+):
+    monkeypatch.setattr("souk.cli.check.load_tensorflow", lambda: pytest.fail("it takes 20 seconds"))
+    file = town / ("items.csv" if old == "city" else "events.csv")
+    file.write_text(file.read_text().replace(old, new, 1)) if old else file.unlink()
+    assert main(["check", "--config", "town.yaml"]) == 2
+    assert said in capsys.readouterr().err
+    assert [path.name for path in (town / ".souk/check").iterdir()] == [".check.lock"]
+
+
 @pytest.mark.parametrize("name", ["quarantine", "data.html"])
 def test_what_another_made_is_not_replaced(town, capsys, name):
     kept = town / "mine" / (name if name == "data.html" else "quarantine/events.parquet")

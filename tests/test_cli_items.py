@@ -1,9 +1,6 @@
 """`souk items`: what it sends of each kind of file, what it says of refusals."""
 
 import json
-import socket
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -179,50 +176,6 @@ def test_one_item_and_what_goes(sent):
 def test_what_cannot_be_sent(words, part, capsys):
     assert main(["items", *words]) == 2
     assert part in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_gets_no_token(status, tmp_path, capsys):
-    seen = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(status)
-            self.send_header("location", f"http://user:pass@localhost:{self.server.server_port}/login?secret")
-            self.end_headers()
-
-        def do_GET(self):
-            seen.append(self.headers["authorization"])
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"accepted": 1, "created": 0, "refused": []}')
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    (tmp_path / "token").write_text("t" * 20)
-    url = f"http://127.0.0.1:{server.server_port}"
-    assert main(["items", "delete", "7", "--url", url, "--token-file", str(tmp_path / "token")]) == 2
-    server.shutdown()
-    said = capsys.readouterr()
-    assert seen == [] and said.out == ""
-    assert f"status {status}, a redirect to http://localhost:{server.server_port}. Give" in said.err
-
-
-def test_a_port_that_speaks_no_http(capsys):
-    with socket.create_server(("127.0.0.1", 0)) as other:  # as the gRPC port does
-        held = []
-
-        def speak():
-            held.append(other.accept()[0])
-            held[0].sendall(b"\0\0\0\n")
-
-        threading.Thread(target=speak, daemon=True).start()
-        assert main(["items", "delete", "7", "--url", f"http://127.0.0.1:{other.getsockname()[1]}"]) == 2
-    assert "an answer that is no HTTP" in capsys.readouterr().err
 
 
 def test_rows_that_a_config_reads_are_sent_in_the_order_of_the_file(sent, tmp_path, monkeypatch):

@@ -166,7 +166,7 @@ def test_a_constant_shows_nothing_that_is_hidden(shop):
 def test_what_the_config_skips_is_left_out_and_counted(shop, capsys):
     items = 'path: i.csv, skip: {is_delisted: "True", title: [POST, ""]}'
     assert shop.upsert("new.csv", "item_id,title,is_delisted\n1,Hat,False\n2,Cap,True\n3,POST,False\n", items) == 0
-    said = "1 accepted (0 new), 0 refused; left out as data.items.skip says: 1 by is_delisted, 1 by title\n"
+    said = "1 accepted (0 new), 0 refused; left out as data.items says: 1 by skip.is_delisted, 1 by skip.title\n"
     assert capsys.readouterr().out == said and shop.rows == [{"item_id": "1", "title": "Hat"}]
     rows = {"item_id": "4", "price": 3}, {"item_id": "5", "title": None}, {"item_id": "6", "is_delisted": "True"}
     assert shop.upsert("prices.jsonl", lines(*rows), items) == 0

@@ -172,3 +172,15 @@ def test_a_column_of_skip_that_a_file_has_twice_is_refused(tmp_path: Path, kind:
     for read in (lambda: read_rows("items", config.data.items, {}), lambda: list(item_rows_of(str(path), config))):
         with pytest.raises(SoukError, match=r"columns of different names in .*status"):
             read()
+
+
+@pytest.mark.parametrize(("rule", "left"), [("first", ["Cap", "Bag"]), ("last", ["Cap", "Bag", "Tie"])])
+def test_of_rows_of_one_item_a_server_is_sent_the_first_where_that_is_the_rule(
+    tmp_path: Path, rule: str, left: list[str]
+) -> None:
+    """A row that is left out is no first one. By another rule all are sent: there the last one wins."""
+    (tmp_path / "i.csv").write_text("item_id,title,test\n1,Hat,yes\n1,Cap,no\n2,Bag,no\n 1,Tie,no\n,Sock,no\n")
+    config = config_of(str(tmp_path / "i.csv"), f"{{test: yes}}, repeated_ids: {rule}")
+    rows = [*item_rows_of(str(tmp_path / "i.csv"), config)]
+    assert [row.value["title"] for row in rows if not row.skipped] == [*left, "Sock"]
+    assert [row.skipped for row in rows if row.skipped] == ["skip.test", *["repeated_ids"] * (rule == "first")]

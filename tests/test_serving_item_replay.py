@@ -1,6 +1,7 @@
 """What a release takes of the log of items: neither what its own items table superseded, nor what is gone."""
 
 import dataclasses
+import re
 import threading
 
 import numpy as np
@@ -188,6 +189,7 @@ def test_a_mistyped_delete_and_an_item_of_tomorrow_are_refused(shops, log):
     assert (
         "an item that is known" in outcome.refused[0].reason and "created_at in the past" in outcome.refused[1].reason
     )
+    assert re.search(rf"Received: {NOW + day}, \d{{4}}-\d\d-\d\d \d\d:\d\d", outcome.refused[1].reason)
     assert "typo" not in live.current.catalogue.positions
 
 

@@ -150,6 +150,8 @@ def test_a_wrong_feature_of_an_event_is_named_once():
         ({"user_id": "ann", "k": "5"}, ["instance.k", "'5'"]),
         ({"user_id": "ann", "timestamp": -1}, ["instance.timestamp to be UTC epoch milliseconds"]),
         ({"user_id": "ann", "timestamp": 10**18}, ["instance.timestamp"]),
+        ({"user_id": "ann", "timestamp": math.nan}, ["instance.timestamp to be UTC epoch milliseconds"]),
+        ({"user_id": "ann", "timestamp": 1_700_000_000.5}, ["looks like seconds. Send 1700000000000"]),
         (
             {"user_id": "ann", "timestamp": 1_700_000_000},
             ["instance.timestamp to be UTC epoch milliseconds", "1700000000, which looks like seconds. Send 17000000"],

@@ -208,3 +208,8 @@ def test_an_address_that_cannot_be_listened_on_is_told_from_a_port_that_is_taken
             bind("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(SoukError, match=r"requested address\. Mend --host"):
         bind("192.0.2.1", 0)  # of documentation, and of no machine
+
+
+def test_a_field_that_kserve_misses_is_named(call):
+    answer = call("POST", "/v2/models/souk/infer", content=b"{}", headers={"inference-header-content-length": "2"})
+    assert answer.status_code == 400 and "Received: none with 'inputs'." in answer.json()["error"]

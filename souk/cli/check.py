@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     new = "" if workspace.root.is_dir() else " (there is none yet)"
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}{new}", flush=True)
     with processes_end_first(), working(output / "check") as scratch:
+        _look(config)
         fresh = scratch / "quarantine"
         try:
             _check(config, Path(arguments.config), workspace, scratch)
@@ -81,18 +82,28 @@ def _place(scratch: Path, output: Path) -> None:
     print(f"report    {report}\nrefused   {quarantine}", flush=True)
 
 
+def _look(config: DatasetConfig) -> None:
+    """A file or a column that is not there need not wait for TensorFlow, which takes much longer to load."""
+    from souk.cli.training import check_files
+    from souk.ingest.reading import look
+    from souk.steps.ingest import sources_of
+
+    check_files(config.data)
+    for table in sources_of(config.data, config.columns).values():
+        look(table)
+
+
 def _check(config: DatasetConfig, path: Path, workspace: Workspace, scratch: Path) -> None:
     """Leaves `quarantine/` and `data.html` in `scratch`."""
     print("loading TensorFlow", file=sys.stderr, flush=True)
     load_tensorflow()
     with quiet_loading():
-        from souk.cli.training import check_files, schema_parameter
+        from souk.cli.training import schema_parameter
         from souk.steps.build_features import spec_of
         from souk.steps.ingest import ingest
 
     shown = _Shown()
     with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-        check_files(config.data)
         mine, tables = Workspace(scratch / "workspace"), scratch / "tables"
         _copy_schemas(workspace.schemas / config.name, mine.schemas / config.name)
         schema = schema_parameter(path, config.name, workspace)

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from souk.cli import options
 from souk.config import DatasetConfig, load_config
-from souk.direct_call import direct_call, redirect_of
+from souk.direct_call import TOKEN, direct_call, redirect_of
 from souk.errors import SoukError, cut
 from souk.ingest.item_row import ItemRow
 
@@ -27,7 +28,6 @@ ROWS = 500  # of one call
 BODY_BYTES = 3_500_000  # of their JSON: a server takes 4 MiB
 ROW_BYTES = 4_000_000  # of the JSON of one
 SECONDS = 60
-TOKEN = "Give a token that the server knows: --token-file FILE."
 SHOWN = 80  # characters of a row in an error
 NOTHING: dict[str, Any] = {"accepted": 0, "created": 0, "refused": []}  # the answer to a call without rows
 
@@ -38,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "upsert",
         help="new items, or new content of known ones",
         description="Gives a running server new items, or new content of known ones. Columns that a row leaves out stay"
-        f" as they are; of two rows of one item the later wins. As: souk items upsert --item '{EXAMPLE}'",
+        f" as they are; of two rows of one item the later wins, but where data.items.repeated_ids of --config is first."
+        f" As: souk items upsert --item '{EXAMPLE}'",
     )
     upsert.add_argument("file", nargs="?", metavar="FILE", help="Parquet, CSV or JSON lines, one item a row")
     upsert.add_argument("--item", metavar="JSON", help="one item, in place of a file")
@@ -50,13 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     delete.add_argument("ids", nargs="+", metavar="ID", help="item ids")
     for action in (upsert, delete):
-        action.add_argument("--token-file", metavar="FILE", help="whose first line is the server's bearer token")
+        options.add_server_token(action)
         action.add_argument("--url", default=URL, metavar="URL", help="the server (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a row was refused."""
-    headers = {"content-type": "application/json", **_authorization(arguments.token_file)}
+    headers = {"content-type": "application/json", **options.authorization(arguments.token_file)}
     config = load_config(arguments.config) if getattr(arguments, "config", None) else None
     tally, unit = Tally(), config.data.items.timestamp_unit if config and config.data.items else ""
     try:
@@ -104,7 +105,7 @@ class Tally:
         created: those of items that it did not know.
         ended: those of items that have ended.
         refused: rows that it did not take, or was not sent since they are wrong.
-        skipped: by column of the file, those that the config leaves out.
+        skipped: by rule, those that the config leaves out.
         last: the last of all rows.
     """
 
@@ -124,8 +125,8 @@ class Tally:
 
     def told(self, what: str) -> str:
         """The last line; `what` is what was done to the rows that were taken."""
-        left = ", ".join(f"{count:,} by {name}" for name, count in sorted(self.skipped.items()))
-        out = f"; left out as data.items.skip says: {left}" if left else ""
+        left = ", ".join(f"{count:,} by {rule}" for rule, count in sorted(self.skipped.items()))
+        out = f"; left out as data.items says: {left}" if left else ""
         past = f"; {self.ended:,} have an available_until that has passed, and are in no slate" if self.ended else ""
         return f"{self.accepted:,} {what}, {self.refused:,} refused{out}{past}"
 
@@ -202,16 +203,6 @@ def _tell(notices: Iterable[str]) -> None:
         print(notice, file=sys.stderr)
 
 
-def _authorization(file: str | None) -> dict[str, str]:
-    if not file:
-        return {}
-    try:
-        token = Path(file).read_text(encoding="utf-8").splitlines()[0].strip()
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise SoukError(f"a token on the first line of {file}", type(error).__name__, "Check the path.") from error
-    return {"authorization": f"Bearer {token}"}
-
-
 def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, Any]:
     """The server's answer to one batch.
 
@@ -235,6 +226,12 @@ def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, 
         remedy = TOKEN if error.code == 401 else ""
         raise SoukError(expected, f"status {error.code}: {text}", remedy) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        no_http = isinstance(error, http.client.HTTPException)
-        received = "an answer that is no HTTP" if no_http else str(getattr(error, "reason", error))
-        raise SoukError(f"a server at {url}", received, "Is `souk serve` running? Name it with --url.") from error
+        raise SoukError(f"a server at {url}", _said(error), "Is `souk serve` running? Name it with --url.") from error
+
+
+def _said(error: Exception) -> str:
+    """What came in the place of an answer."""
+    if isinstance(error, ConnectionError | http.client.IncompleteRead):
+        return "a connection that broke off"
+    no_http = isinstance(error, http.client.HTTPException)
+    return "an answer that is no HTTP" if no_http else str(getattr(error, "reason", error))

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import NoReturn
 
-from souk.errors import nearest
+from souk.errors import SoukError, nearest
 from souk.workspace import Workspace
 
 NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
@@ -39,6 +39,27 @@ def of_its_own(name: str) -> str:
     usual = Workspace(Path(".souk"))
     other = usual.current_release().rpartition("-")[0] not in ("", name)
     return f" --workspace {usual.root}-{name}" if other else ""
+
+
+def add_server_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--token-file", metavar="FILE", help="whose first line is the server's bearer token")
+
+
+def authorization(token_file: str | None) -> dict[str, str]:
+    """The header of calls with the token of such a file; none without one.
+
+    Raises:
+        SoukError: it has none.
+    """
+    if not token_file:
+        return {}
+    try:
+        token = Path(token_file).read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise SoukError(
+            f"a token on the first line of {token_file}", type(error).__name__, "Check the path."
+        ) from error
+    return {"authorization": f"Bearer {token}"}
 
 
 def at_least_one(text: str) -> int:

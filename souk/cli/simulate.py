@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--random-share", type=float, default=0.8, metavar="X", help="random slates of mix (default: %(default)s)"
     )
+    options.add_server_token(parser)
     parser.add_argument("--after", metavar="DIR", help="go on with the marketplace of DIR from where its data ends")
     parser.add_argument("--force", action="store_true", help="replace what stands at --output")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -67,7 +68,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     world = beginning.world
     served = "://" in arguments.policy
     policy: Policy = (
-        Served(arguments.policy, world)
+        Served(arguments.policy, world, options.authorization(arguments.token_file))
         if served
         else own_policy(arguments.policy, arguments.random_share, beginning.clicks)
     )

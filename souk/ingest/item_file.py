@@ -40,9 +40,14 @@ def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[ItemRow]:
     Raises:
         SoukError: a file that cannot be read.
     """
-    source = _source(path, config)
+    source, seen = _source(path, config), set[str]()
     for batch in read_batches(source, HERE):
-        yield from _rows_of(batch, source, config)
+        for row in _rows_of(batch, source, config):
+            if source.repeated_ids == "first" and (item := _told_item(row)):
+                yield replace(row, skipped="repeated_ids") if item in seen else row
+                seen.add(item)
+            else:
+                yield row
 
 
 def survey(path: str, config: DatasetConfig) -> tuple[str, ...]:
@@ -58,8 +63,7 @@ def survey(path: str, config: DatasetConfig) -> tuple[str, ...]:
         ids, rows = set[str](), 0
         for batch in batches:
             names |= {*batch.table.column_names}
-            named = [row.item for row in _rows_of(batch, source, config) if not row.wrong and not row.skipped]
-            named = [str(item).strip() for item in named if item not in (None, "")]
+            named = [item for row in _rows_of(batch, source, config) if (item := _told_item(row))]
             ids.update(named)
             rows += len(named)
         again = rows - len(ids)
@@ -79,6 +83,11 @@ def _rows_of(batch: RawBatch, source: Source, config: DatasetConfig | None) -> I
         row = item_row(batch.malformed.get(at, values[at]), int(batch.positions[at]), file)
         torn = at in batch.malformed and batch.lines is None
         yield replace(row, wrong="" if at in skipped else row.wrong, skipped=skipped.get(at, ""), torn=torn)
+
+
+def _told_item(row: ItemRow) -> str:
+    """The item of a row that is sent; "" of another."""
+    return "" if row.wrong or row.skipped or row.item is None else str(row.item).strip()
 
 
 def item_row(value: Any, number: int = 1, file: str = "") -> ItemRow:
@@ -121,14 +130,14 @@ def _as_they_are(batch: RawBatch, lines: list[Line]) -> list[Any]:
 
 
 def _skipped(batch: RawBatch, lines: list[Line], source: Source) -> dict[int, str]:
-    """The rows that the config leaves out, with the column that tells; of a column that a row has not, nothing."""
+    """The rows that the config leaves out, with the rule; of a column that a row has not, nothing."""
     found: dict[int, str] = {}
     for name in (name for name in source.skip if name in batch.table.column_names):
         cells = batch.table[name].combine_chunks()
         fits = fits_skip(cells, source.skip[name], f"data.items.skip.{name}", batch.file)
         for at in np.flatnonzero(fits).tolist():
             if at not in batch.malformed and (not lines or name in lines[at]):
-                found.setdefault(at, name)
+                found.setdefault(at, f"skip.{name}")
     return found
 
 

@@ -15,7 +15,7 @@ class ItemRow:
         number: of the row in its file, from 1; header and blank lines do not count.
         file: its name, where there are several; "" of one alone.
         wrong: why it is not sent; "" where it is.
-        skipped: the column whose `skip` leaves it out; "" where none does.
+        skipped: the rule that leaves it out, `skip.COLUMN` or `repeated_ids`; "" where none does.
         torn: whether it is of delimited text, and could not be split into cells.
     """
 

@@ -112,13 +112,14 @@ def integer(path: str, value: Any, least: int, most: int) -> int:
 
 
 def moment(path: str, value: Any) -> int:
-    """UTC epoch milliseconds."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < END_OF_TIME:
+    """UTC epoch milliseconds; a fraction of one, which clocks of browsers give, is cut, as in a file."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < END_OF_TIME:
         raise SoukError(f"{path} to be UTC epoch milliseconds", shown(value), "Leave it out for the server's clock.")
-    if value in SECONDS:
+    whole = int(value)
+    if whole in SECONDS:
         received = f"{value}, which looks like seconds"
-        raise SoukError(f"{path} to be UTC epoch milliseconds", received, f"Send {1000 * value}.")
-    return value
+        raise SoukError(f"{path} to be UTC epoch milliseconds", received, f"Send {1000 * whole}.")
+    return whole
 
 
 def number(path: str, value: Any, most: float = LARGEST) -> float:

@@ -7,12 +7,13 @@ import json
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from souk.direct_call import direct_call
+from souk.direct_call import TOKEN, direct_call
 from souk.errors import SoukError
 from souk.simulator.behaviour import World
 from souk.simulator.events import IMPRESSION, KINDS
@@ -36,12 +37,13 @@ class Served:
     Args:
         address: the model's, `http://HOST:PORT/v1/models/souk`.
         world: the marketplace.
+        headers: more ones of each call, as a token.
     """
 
-    def __init__(self, address: str, world: World) -> None:
+    def __init__(self, address: str, world: World, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.sources: list[tuple[str, str]] = [("", "")]
         self._address = address.removesuffix(":predict").rstrip("/") + ":predict"
-        self._world = world
+        self._world, self._headers = world, {"Content-Type": "application/json", **headers}
         self._index = {item: place for place, item in enumerate(world.items.ids.tolist())}
         self._recent: dict[int, deque[dict[str, Any]]] = {}
         self._candidates: list[list[str]] = []
@@ -105,13 +107,14 @@ class Served:
 
     def _ask(self, instances: list[str]) -> list[dict[str, Any]]:
         body = f'{{"instances": [{", ".join(instances)}]}}'.encode()
-        call = urllib.request.Request(self._address, body, {"Content-Type": "application/json"})
+        call = urllib.request.Request(self._address, body, self._headers)
         try:
             with direct_call(call, TIMEOUT_SECONDS) as answer:  # http or https: check_policy has seen to it
                 predictions: list[dict[str, Any]] = json.loads(answer.read())["predictions"]
         except urllib.error.HTTPError as error:
             received = f"status {error.code}: {error.read(500).decode(errors='replace')}"
-            raise SoukError(f"slates from {self._address}", received, "Serve a release of this marketplace.") from error
+            remedy = TOKEN if error.code == 401 else "Serve a release of this marketplace."
+            raise SoukError(f"slates from {self._address}", received, remedy) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             remedy = "Start it (`souk serve`), or mend the address given with --policy."

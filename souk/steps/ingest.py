@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from souk.config import Data, Ingest, Source, parse_step_config
+from souk.config import Columns, Data, Ingest, Source, parse_step_config
 from souk.errors import SoukError, shown
 from souk.features.labels import engaging_rows
 from souk.ingest.faults import Reason
@@ -84,7 +84,7 @@ def ingest(
     items = sections.data.items
     oldest, as_of = written(items.path, int(now * 1000)) if items else (0, 0)
     folder = SchemaFolder(Workspace(Path(workspace)).schemas / sections.name)
-    sources = {name: _source(name, sections.data, kinds[name]) for name in TABLES}
+    sources = sources_of(sections.data, sections.columns)
     Path(quarantine).mkdir(parents=True, exist_ok=True)
     for table in sources.values():
         if early := look(table):
@@ -153,11 +153,15 @@ def ingest(
     return _metrics(checked, found, rows)
 
 
-def _source(name: str, data: Data, kinds: Mapping[str, Kind]) -> TableSource:
-    """Where a table comes from: its files, and of events those of the log, too."""
-    log = log_files(data.event_log) if name == "events" else []
-    logged = tuple(Source(path=path, format="jsonl") for path in log)
-    return TableSource(name, getattr(data, name) or Source(path=""), kinds, logged)
+def sources_of(data: Data, columns: Columns) -> dict[str, TableSource]:
+    """Where each table comes from: its files, and of events those of the log, too."""
+    logged = tuple(Source(path=path, format="jsonl") for path in log_files(data.event_log))
+    return {
+        name: TableSource(
+            name, getattr(data, name) or Source(path=""), getattr(columns, name), logged if name == "events" else ()
+        )
+        for name in TABLES
+    }
 
 
 def _log_told(folder: str, count: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from souk.errors import SoukError
 from souk.ingest.checks import LARGEST
 from souk.ingest.live import SHOWN
+from souk.ingest.notices import moment
 from souk.spec import Entity, FeatureSpec
 
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
@@ -44,7 +45,7 @@ def unfit(
     if new and (not may_create or not (logged or _has_content(given))):
         return str(SoukError("an item that is known, or a row with its content", item, "Look for a typing error."))
     if "created_at" in given and (row["created_at"] or 0) > at + AHEAD_MS:
-        return str(SoukError("created_at in the past", f"{row['created_at']}", CREATED))
+        return str(SoukError("created_at in the past", f"{row['created_at']}, {moment(row['created_at'])}", CREATED))
     for feature in spec.of(Entity.ITEM):
         values = row[feature.name] if feature.dtype == "float32" else None
         if values is not None and np.any(np.abs(np.asarray(values, np.float64)) > LARGEST):

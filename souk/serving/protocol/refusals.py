@@ -81,4 +81,6 @@ def refusal(error: Exception, expected: str = "a request in the form of the prot
     if text.startswith("Expected"):
         return text
     reason = text if isinstance(error, InvalidInput | InferenceError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, KeyError):  # KServe's, of a field that it wants
+        reason = f"none with {text}"
     return f"Expected {expected}. Received: {reason[:200].rstrip('.')}. See docs/serving.md."
