@@ -83,7 +83,7 @@ class _Ends:
         self._added = 0
 
     def add(self, own: Limit) -> None:
-        if not self._thread:
+        if self._stands_still():
             self._start()
         self._limits[own] = None
         self._added += 1
@@ -93,9 +93,12 @@ class _Ends:
     def discard(self, own: Limit) -> None:
         del self._limits[own]
 
+    def _stands_still(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None:
+            if self._stands_still():
                 thread = threading.Thread(target=self._look, name="limits", daemon=True)
                 thread.start()
                 self._thread = thread

@@ -82,3 +82,17 @@ def test_an_error_of_a_graph_is_its_own(short):
     with pytest.raises(Exception, match="Invalid rank") as told, within(60):
         short({"x": np.zeros(3, np.float32)})
     assert not isinstance(told.value, TimeoutError)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_the_one_that_looks_has_died_another_takes_its_place(endless):
+    def fail():
+        raise MemoryError
+
+    with within(0.02):
+        looking = limits._ends._thread
+        with limits.limit().ending(fail):
+            looking.join(10)
+    assert not looking.is_alive()
+    with within(0.1), pytest.raises(TimeoutError):
+        endless(ROWS)
