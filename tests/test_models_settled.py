@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from souk.models.inputs import read_transformed
 from souk.models.rank_scoring import list_logits, new_ranker
@@ -15,6 +16,12 @@ from tests.ranker_fixtures import CONFIG, Ranked
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory):
     return Ranked(tmp_path_factory.mktemp("ranked"), *cycle_market(users=60))
+
+
+def products(model, catalogue, batch) -> int:
+    """How many products of matrices there are in the graph of a ranker."""
+    graph = tf.function(lambda: list_logits(model, catalogue, batch, with_body=True, training=False))
+    return sum(node.type == "MatMul" for node in graph.get_concrete_function().graph.get_operations())
 
 
 @pytest.mark.parametrize("hidden", [(16,), (8, 4)], ids=["at once", "deeper ones one by one"])
@@ -30,6 +37,9 @@ def test_fewer_products_give_the_same(ranked, hidden):
     plain = list_logits(model, ranked.catalogue, batch, with_body=True, training=False)
     with model.settled():
         settled = list_logits(model, ranked.catalogue, batch, with_body=True, training=False)
+        few = products(model, ranked.catalogue, batch)
+    many = products(model, ranked.catalogue, batch)
+    assert few < many if len(hidden) == 1 else few != many, "of deeper experts the straight path alone is another"
     straight = list_logits(model, ranked.catalogue, batch, with_body=False, training=False)
     for head, logits in plain.items():
         np.testing.assert_allclose(settled[head], logits, rtol=1e-4, atol=1e-5)

@@ -85,6 +85,57 @@ def test_one_is_made_again_at_a_time(dependency):  # noqa: F811
     assert again == [1]
 
 
+def test_others_that_ask_meanwhile_do_not_keep_one_from_being_made_again():
+    dependency, graph, until = Dependency("query_tower", 0.1), Graph(looping(FOR_GOOD)), time.monotonic() + 60  # noqa: F811
+
+    def ask():
+        while dependency.state == CLOSED and time.monotonic() < until:
+            with pytest.raises(Unavailable):
+                dependency.call(lambda: graph(ROWS), 0.045, here=True)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() < until
+    dependency.close()
+
+
+def test_what_is_left_alone_meanwhile_is_not_asked_again_before_a_probe(dependency):  # noqa: F811
+    caller, again = threading.get_ident(), []
+
+    def ends_late():
+        if threading.get_ident() != caller:
+            again.append(1)
+            return
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable):
+                dependency.call(broken, 1.0, here=True)
+        raise TimeoutError("broken off")
+
+    with pytest.raises(Unavailable, match="broken off"):
+        dependency.call(ends_late, 0.02, here=True)
+    time.sleep(0.05)
+    assert dependency.state == OPEN and not again
+
+
+def test_what_is_closed_makes_nothing_again(dependency):  # noqa: F811
+    caller, again = threading.get_ident(), []
+
+    def ends_late():
+        if threading.get_ident() != caller:
+            again.append(1)
+            return
+        dependency.close()
+        raise TimeoutError("broken off")
+
+    with pytest.raises(Unavailable, match="broken off"):
+        dependency.call(ends_late, 0.02, here=True)
+    time.sleep(0.05)
+    assert not again
+
+
 @pytest.mark.parametrize("timeout", [0.06, 0.2, 0.5])
 def test_a_graph_that_hangs_is_left_alone_whatever_time_its_callers_have(timeout):
     """The query tower has half of what is left of a request, which is less than the patience."""

@@ -109,6 +109,7 @@ class Dependency:
         self._failures = self._busy = self._threads = 0
         self._probe_at = -math.inf
         self._probe: Call | None = None
+        self._again: Call | None = None  # the last one that was made again
         self._closed = False
 
     @property
@@ -220,15 +221,17 @@ class Dependency:
 
     def _begin_again(self, call: Call) -> None:
         """A call whose caller could not wait that long is made once more, in a thread and with all of the patience:
-        what becomes of that one counts. One at a time, so that a busy machine has not twice as much to do."""
+        what becomes of that one counts. One at a time, so that a busy machine has not twice as much to do, and none
+        where the dependency is left alone meanwhile."""
         with self._lock:
             self._going.discard(call)
-            if self._going or self._closed or self._busy >= THREADS:
+            if self._again in self._going or self._failures >= FAILURES or self._closed or self._busy >= THREADS:
                 return
             again = Call(self, call.function, self._clock())
             with contextlib.suppress(RuntimeError):  # the system has no room for another thread
                 self._send(again)
                 self._going.add(again)
+                self._again = again
 
     def _look(self) -> None:
         """Calls that have had all of the patience have failed, though they may still be on their way."""
