@@ -4,7 +4,7 @@ import."""
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,14 +14,25 @@ LOCK, BEGUN = "publish.lock", "publication.begun"
 
 
 @contextmanager
-def publishing(folder: Path, wait: bool = True) -> Iterator[None]:
+def publishing(folder: Path, wait: bool = True, tell: Callable[[str], object] = lambda line: None) -> Iterator[None]:
     """Nobody else publishes into a folder meanwhile, or deletes what was published.
+
+    Args:
+        folder: the workspace's `feast/` folder.
+        wait: for who does.
+        tell: is told that it is waited for.
 
     Raises:
         BlockingIOError: somebody does, and nobody is to `wait`.
     """
     with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            tell(f"waiting for another publication into {folder}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -17,6 +17,7 @@ from souk.state_rows import state_columns
 from souk.store.definitions import NOT_STATED, ONLINE, VIEW, repo_config, stated_uri
 from souk.store.forget import Tell, forget, written
 from souk.store.publish import staged
+from souk.store.redis_errors import said
 
 Unread = Callable[[], Collection[str]]
 BUSY = "somebody publishes or deletes states at this moment"
@@ -76,8 +77,7 @@ def _dropped(folder: Path, uri: str, hashes: Sequence[str], unread: Unread, sinc
         if gone:
             forget(folder, uri, {VIEW.format(states): _columns(folder, states) for states in gone}, tell)
     except Exception as error:  # whatever Feast or its database raises: the next call completes it
-        first = str(error).splitlines()[0] if str(error) else ""
-        return dict.fromkeys(hashes, f"{shown(uri) or folder / ONLINE}: {type(error).__name__}: {first}")
+        return dict.fromkeys(hashes, f"{shown(uri) or folder / ONLINE}: {type(error).__name__}: {said(error)}")
     for states in gone:
         for path in _files(folder, states):
             path.unlink(missing_ok=True)

@@ -30,10 +30,12 @@ from souk.store.definitions import (
     view_name,
 )
 from souk.store.interface import Change, StoreError
+from souk.store.redis_errors import remedy_for, said
 from souk.store.user_locks import Held, alone, alone_in, is_late, keys_of, late
 from souk.store.values import Row, emptied, feast_row, plain, user_key
 
 logger = logging.getLogger(__name__)
+AGAIN = "`souk users publish` publishes the states of the release again; `souk run` does where they are new."
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
 VIEW_SECONDS = 60.0  # between two looks at the view
 PROCESS_SECONDS = 1.0  # between two questions which process of a Redis it is
@@ -270,8 +272,8 @@ class FeastStore:
             return error
         return StoreError(
             f"Feast to answer from {shown(self._uri) or self._folder} with view {self._view}",
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            "`souk users publish` publishes the states of the release again; `souk run` does where they are new.",
+            f"{type(error).__name__}: {said(error)}",
+            remedy_for(error, AGAIN),
         )
 
 

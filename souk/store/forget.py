@@ -9,14 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from feast.infra.online_stores.helpers import _mmh3, _redis_key_prefix, get_online_store_from_config
+from feast.infra.online_stores.helpers import _mmh3, _redis_key_prefix
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from souk.errors import shown
 from souk.progress import seldom
-from souk.store.definitions import ONLINE, PROJECT, repo_config
-from souk.store.feast_store import PATIENCE_MS
-from souk.store.publish import PATIENCE_SECONDS
+from souk.store.definitions import ONLINE, PROJECT
+from souk.store.publish import PATIENCE_SECONDS, client
 from souk.store.user_locks import alone_in
 
 ROWS = 20_000  # of sqlite that are deleted at once; a whole table goes through the journal at once, and is as large
@@ -53,9 +52,9 @@ def written(folder: Path, uri: str, views: Sequence[str], since: int, tell: Tell
     if not uri:
         return _written_rows(folder / ONLINE, views, since)
     stamps, found = [f"_ts:{view}" for view in views], set[str]()
-    client = _client(folder, uri)
-    for keys in _pages(client, f"{shown(uri)}: looked at", tell):
-        with client.pipeline(transaction=False) as pipe:
+    asked = client(folder, uri)
+    for keys in _pages(asked, f"{shown(uri)}: looked at", tell):
+        with asked.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hmget(key, stamps)
             for times in pipe.execute():
@@ -77,27 +76,22 @@ def forget(folder: Path, uri: str, views: Mapping[str, set[str]], tell: Tell) ->
         return
     fields: list[Any] = [f"_ts:{view}" for view in views]
     fields += [_mmh3(f"{view}:{column}") for view, columns in views.items() for column in sorted(columns)]
-    client = _client(folder, uri)
-    for keys in _pages(client, f"{shown(uri)}: deleted from", tell):
-        client.eval(FORGET, len(keys), *keys, *fields)
+    asked = client(folder, uri)
+    for keys in _pages(asked, f"{shown(uri)}: deleted from", tell):
+        asked.eval(FORGET, len(keys), *keys, *fields)
 
 
-def _client(folder: Path, uri: str) -> Any:
-    config = repo_config(folder, uri, PATIENCE_MS)
-    return get_online_store_from_config(config.online_store)._get_client(config.online_store)
-
-
-def _pages(client: Any, doing: str, tell: Tell) -> Iterator[list[bytes]]:
+def _pages(asked: Any, doing: str, tell: Tell) -> Iterator[list[bytes]]:
     """The keys of all users that the Redis has from the beginning to the end."""
     pattern = _redis_key_prefix(["user_id"]) + b"*" + PROJECT.encode()
     cursor, done, due = 0, 0, seldom()
     while True:
-        cursor, keys = client.scan(cursor, match=pattern, count=USERS)
+        cursor, keys = asked.scan(cursor, match=pattern, count=USERS)
         if keys:
             yield keys
         done += len(keys)
         if due():
-            tell(f"{doing} {done:,} of {client.dbsize():,} users")
+            tell(f"{doing} {done:,} of {asked.dbsize():,} users")
         if not cursor:
             return
 

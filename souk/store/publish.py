@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from feast import FeatureStore, FeatureView
+from feast.infra.online_stores.helpers import get_online_store_from_config
 
 from souk.errors import SoukError
 from souk.progress import seldom
@@ -37,11 +38,13 @@ from souk.store.definitions import (
     user_state_view,
     view_name,
 )
+from souk.store.redis_errors import answering
 from souk.store.user_locks import alone, alone_in, is_late, keys_of
 from souk.store.values import Row, emptied, row_of, user_of
 
 TOGETHER = 200  # users whose states are written at once: servers that have events of them wait meanwhile
 PATIENCE_SECONDS = 30.0  # for servers that change them
+PATIENCE_MS = 30_000  # for each answer of a Redis
 TRIES = 5  # of a write to a Redis which took longer than its locks live
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
@@ -81,17 +84,20 @@ def publish(
 
     Raises:
         SoukError: the file lacks a column that is no list.
-        StoreError: a server holds users up, and does not end.
+        StoreError: a server holds users up, and does not end; a Redis does not answer, or refuses.
     """
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
-    with publishing(folder):
+    if uri:
+        with answering(uri):
+            client(folder, uri).ping()  # before others are held up
+    with answering(uri), publishing(folder, tell=tell):
         count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
         _write_text(folder / SPECS / f"{spec.of_states.hash}.json", spec.of_states.to_json())
         if not uri:
             _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
         with staged(folder / REGISTRY) as registry:
-            store = FeatureStore(config=repo_config(folder, uri, registry=registry))
+            store = FeatureStore(config=repo_config(folder, uri, PATIENCE_MS, registry))
             end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
             name = view_name(spec)
             before = next((view for view in store.list_feature_views() if view.name == name), None)
@@ -113,6 +119,12 @@ def publish(
         _write_text(folder / SETTINGS, yaml.safe_dump(settings(folder, uri), sort_keys=False))
         (folder / BEGUN).unlink()
     return count
+
+
+def client(folder: Path, uri: str) -> Any:
+    """Feast's client of a Redis."""
+    config = repo_config(folder, uri, PATIENCE_MS)
+    return get_online_store_from_config(config.online_store)._get_client(config.online_store)
 
 
 def _keep_others(folder: Path) -> None:

@@ -1,0 +1,45 @@
+"""What a Redis says of a failure, as a log and a reader may have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from souk.errors import shown
+from souk.store.address import PASSWORD
+from souk.store.interface import StoreError
+
+PIPELINE = " of pipeline caused error: "  # redis-py quotes the command before it, and its key is a user's id
+ARGUMENTS = ", with args beginning with"  # a Redis quotes them behind it, of a command that it does not know
+DENIED = "noauth", "authentica", "wrongpass", "username-password", "noperm", "no permissions"
+
+
+def said(error: Exception) -> str:
+    """The first line of an error, without what it quotes of a command."""
+    lines = str(error).rpartition(PIPELINE)[2].partition(ARGUMENTS)[0].splitlines()
+    return lines[0] if lines else ""
+
+
+def remedy_for(error: Exception, usual: str) -> str:
+    """What to do about an error: `usual`, unless the Redis wants to know who asks."""
+    denied = any(word in said(error).lower() for word in DENIED)
+    return f"Give the password of a user who may read and write: {PASSWORD}." if denied else usual
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """An error of the Redis meanwhile is a StoreError, which says what to do.
+
+    Raises:
+        StoreError: the Redis does not answer, or refuses.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("redis."):
+            raise
+        remedy = remedy_for(
+            error, "Is it running, and is that its address? What is written already stays; publish again."
+        )
+        received = f"{type(error).__name__}: {said(error)}"
+        raise StoreError(f"a Redis that takes user states at {shown(uri)}", received, remedy) from error
