@@ -130,3 +130,15 @@ def test_a_list_is_as_long_as_can_be_checked_beside_requests(entries: Any, monke
 def test_the_id_of_an_item_has_no_white_space_around_it() -> None:
     table, refused = CHECK.check([{"item_id": " 7 ", "colour": "red"}], {"7"})
     assert not refused and table["item_id"].to_pylist() == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (-1, "available_until within the range of the release's schema. Received: -1."),
+        ("x", "available_until to be UTC epoch milliseconds (int64). Received: 'x'."),
+    ],
+)
+def test_an_end_that_is_no_time_and_one_out_of_range_are_told_apart(value: Any, said: str) -> None:
+    _, refused = CHECK.check([{"item_id": "7", "available_until": value}], {"7"})
+    assert said in refused[0]

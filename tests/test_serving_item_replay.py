@@ -1,6 +1,7 @@
 """What a release takes of the log of items: neither what its own items table superseded, nor what is gone."""
 
 import dataclasses
+import math
 import re
 import threading
 
@@ -115,10 +116,12 @@ def test_what_a_server_took_stays_taken_by_one_that_refuses_it(shops, log):
     outcome = live.upsert([{"item_id": "other"}, {**DEAR, "created_at": born}])
     assert outcome.accepted == 0 and len(outcome.refused) == 2
     row = {**live._row(LAST), "item_id": "bare"}
-    for bare in ({}, {"title": None, "price": None}, {"category": [], "available_until": NOW}):
+    nothing = {"title": math.nan, "price": math.nan}, {"title": " ", "category": [None, ""]}
+    for bare in ({}, {"title": None, "price": None}, {"category": [], "available_until": NOW}, *nothing):
         given = {"item_id": "bare", **bare}
         assert [bool(unfit(given, row, True, True, NOW, SPEC, logged)) for logged in (True, False)] == [False, True]
-    assert not unfit({"item_id": "bare", "price": 0}, row, True, True, NOW, SPEC)
+    for said in ({"price": 0}, {"created_at": NOW}):
+        assert not unfit({"item_id": "bare", **said}, row, True, True, NOW, SPEC)
 
 
 @pytest.mark.parametrize("as_of", [NOW - 1, NOW + 1])
