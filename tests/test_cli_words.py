@@ -6,7 +6,7 @@ import pytest
 
 import souk
 from souk.cli import COMMANDS, main
-from souk.cli.options import not_negative
+from souk.cli.options import not_negative, share
 from souk.errors import SoukError, nearest, unknown
 
 
@@ -105,6 +105,14 @@ def test_a_number_that_may_be_none_says_so(given: str, capsys: pytest.CaptureFix
         main(["serve", "--stale-hours", given])
     assert f"expected a number of at least 0, received '{given}'" in capsys.readouterr().err
     assert [not_negative(text) for text in ("0", "0.00", "2")] == [0.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize("given", ["-0.1", "1.1", "7", "nan", "most"])
+def test_a_share_is_from_0_to_1(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "--log", "l", "--release", "r", "--min-overlap", given])
+    assert f"expected a number from 0 to 1, received '{given}'" in capsys.readouterr().err
+    assert [share(text) for text in ("0", "0.5", "1")] == [0.0, 0.5, 1.0]
 
 
 @pytest.mark.parametrize(("name", "other"), [("sitzung", "position"), ("alter", "newsletter")])

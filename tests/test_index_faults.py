@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pymilvus import MilvusClient
 
 from souk.errors import SoukError
 from souk.index import lite, milvus
+from souk.index.collections import connect, unavailable_on_error
 from souk.index.interface import IndexUnavailable
 from souk.index.milvus import MilvusIndex, build, open_or_build
 from souk.index.place import SEAL
@@ -277,3 +279,15 @@ def test_large_catalogues_get_hnsw_on_a_server_only(tmp_path, monkeypatch):
         with contextlib.closing(index):
             assert answers(index, vectors)
             assert index._client.describe_index("items_test", "vector")["index_type"] == "HNSW"
+
+
+def test_a_call_that_fails_is_told_by_its_error_alone(tmp_path, caplog, monkeypatch):
+    """pymilvus writes a traceback for each to stderr, one a second of a server that is down."""
+    with milvus_server(tmp_path / "lite.db") as (uri, process), contextlib.closing(connect(uri)) as client:
+        monkeypatch.setattr(logging.getLogger("pymilvus"), "handlers", [caplog.handler])
+        client.list_collections()
+        process.kill()
+        process.wait()
+        with pytest.raises(IndexUnavailable), unavailable_on_error(uri):
+            client.list_collections(timeout=0.5)
+    assert not caplog.records

@@ -130,6 +130,17 @@ def not_negative(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, received {text!r}")
+    return value
+
+
 def flags(text: str) -> list[str]:
     """Words as a shell reads them."""
     try:

@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="", metavar="FILE", help="write the report as JSON too")
     parser.add_argument(
         "--min-overlap",
-        type=options.not_negative,
+        type=options.share,
         default=0.0,
         metavar="X",
         help="end with 1 where the mean overlap of the first ten places, or as many as most requests have, is below it "

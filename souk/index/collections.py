@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,10 @@ DONE, OVER = {"Finished", "Loaded"}, {"Failed", "NotLoad", "NotExist"}
 LINKS = {"M": 32, "efConstruction": 256}  # of HNSW
 VECTOR = "vector"
 Report = Callable[[str], None]
+
+# They write a traceback for each call that fails, to stderr in a form of their own; all of these are raised and told.
+for name in ("pymilvus", "pymilvus.milvus_client"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def connect(uri: str) -> Any:
