@@ -28,9 +28,10 @@ LINKS = {"M": 32, "efConstruction": 256}  # of HNSW
 VECTOR = "vector"
 Report = Callable[[str], None]
 
-# They write a traceback for each call that fails, to stderr in a form of their own; all of these are raised and told.
-for name in ("pymilvus", "pymilvus.milvus_client"):
-    logging.getLogger(name).setLevel(logging.CRITICAL)
+# They log a traceback for every failed call, which the caller gets as an exception anyway; grpc._server is Lite's, for
+# calls of pymilvus that Lite lacks and pymilvus does without. Behind its import, which sets the level of its own.
+for _name in ("pymilvus", "pymilvus.milvus_client", "milvus_lite", "grpc._server"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 def connect(uri: str) -> Any:

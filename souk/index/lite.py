@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import shutil
 import threading
@@ -21,11 +20,6 @@ FILE = "milvus.db"  # the folder in an index artifact
 UNSEALED = {SEAL, "LOCK"}  # LOCK is empty and belongs to whoever holds the folder
 _users: Counter[str] = Counter()
 _mutex = threading.Lock()
-
-# They log a traceback for every failed call, which the caller gets as an exception anyway; grpc._server is Lite's, for
-# calls of pymilvus that Lite lacks and pymilvus does without.
-for _name in ("pymilvus", "milvus_lite", "grpc._server"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 def hold(path: str) -> None:
