@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from souk.cli import main
-from souk.cli.drift_demo import SHIFTED_SHARE, _artifacts, shifted, to_shift
+from souk.cli.drift_demo import SHIFTED_SHARE, _artifacts, _try, shifted, to_shift
 from souk.config import BuildFeatures, Columns, Objective, Objectives, Repeat
 from souk.errors import SoukError
 from souk.release.golden import GoldenRequest
@@ -68,6 +68,16 @@ def test_without_the_detector_or_a_release_it_says_what_to_do(
     assert "make drift-demo" in capsys.readouterr().err
     assert main(["drift-demo", "--workspace", str(tmp_path), "--souk-drift", "true"]) == 2
     assert "make run" in capsys.readouterr().err
+
+
+def test_a_detector_that_does_not_run_is_told_before_any_request_is_answered(tmp_path: Path) -> None:
+    """Its command is in every environment of Souk, and what it needs in one alone."""
+    detector = tmp_path / "souk-drift"
+    detector.write_text("#!/bin/sh\necho 'Expected an environment of its own.' >&2\nexit 2\n")
+    detector.chmod(0o755)
+    with pytest.raises(SoukError, match=r"an environment of its own\. Start it with make drift-demo"):
+        _try(str(detector), tmp_path)
+    _try("true", tmp_path)
 
 
 def test_features_of_a_later_run_than_the_tables_are_found(tmp_path: Path) -> None:

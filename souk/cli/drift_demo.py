@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not workspace.current_release():
         raise SoukError(f"a current release in {arguments.workspace}", "none", "Make one: make run.")
     folder = workspace.served_folder()
+    _try(detector, folder)
     load_tensorflow()
     with quiet_loading():
         from souk.release.bundle import Bundle
@@ -149,6 +151,20 @@ def _answer(bundle: Bundle, streams: dict[Path, list[GoldenRequest]]) -> None:
             asked = [Request(r.user_id, r.k, r.timestamp, str(n), context=r.context, state=r.state) for n, r in block]
             log.record(recommender.recommend(asked))
             log.flush()
+
+
+def _try(detector: str, release: Path) -> None:
+    """Has the detector look at no requests: what it lacks is told before any are answered.
+
+    Raises:
+        SoukError: it does not run.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        words = [detector, "check", "--release", str(release), "--impressions", empty]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode != QUIET:
+        said = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
+        raise SoukError(f"{detector} to run", said[0], "Start it with make drift-demo, which makes its environment.")
 
 
 def _check(detector: str, release: Path, impressions: Path, state: Path, rows: int, *more: str) -> int:
