@@ -1,12 +1,15 @@
 """`souk items`: redirects, ports that speak no HTTP, connections that break off."""
 
+import http.client
 import socket
 import threading
+import urllib.error
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from souk.cli import main
+from souk.cli.items import _said
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -51,6 +54,18 @@ def test_a_port_that_speaks_no_http(capsys):
         threading.Thread(target=speak, daemon=True).start()
         assert main(["items", "delete", "7", "--url", f"http://127.0.0.1:{other.getsockname()[1]}"]) == 2
     assert "an answer that is no HTTP" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (urllib.error.URLError(BrokenPipeError(32, "Broken pipe")), "a connection that broke off"),
+        (http.client.IncompleteRead(b""), "a connection that broke off"),
+        (urllib.error.URLError(ConnectionRefusedError(111, "refused")), "[Errno 111] refused"),
+    ],
+)
+def test_what_came_in_the_place_of_an_answer(error, said):
+    assert _said(error) == said
 
 
 def test_a_server_that_is_killed_in_a_call(capsys):

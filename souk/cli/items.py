@@ -231,7 +231,7 @@ def _send(url: str, rows: list[bytes], headers: Mapping[str, str]) -> dict[str, 
 
 def _said(error: Exception) -> str:
     """What came in the place of an answer."""
-    if isinstance(error, ConnectionError | http.client.IncompleteRead):
+    reason = getattr(error, "reason", error)  # urllib's own error, of what comes before the answer
+    if isinstance(reason, BrokenPipeError | ConnectionResetError | http.client.IncompleteRead):
         return "a connection that broke off"
-    no_http = isinstance(error, http.client.HTTPException)
-    return "an answer that is no HTTP" if no_http else str(getattr(error, "reason", error))
+    return "an answer that is no HTTP" if isinstance(reason, http.client.HTTPException) else str(reason)
