@@ -1,6 +1,7 @@
 """Impressions to a real Kafka broker: nothing twice, nothing unseen, and nobody waits for it. What such a broker seldom
 does is tested on the one in process that librdkafka has."""
 
+import contextlib
 import ctypes
 import json
 import time
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from souk.errors import SoukError
+from souk.serving.impressions import kafka
 from souk.serving.impressions.counts import Counts
 from souk.serving.impressions.kafka import KafkaTopic, address, properties_of
 from souk.serving.impressions.log import ImpressionLog
+from souk.serving.seldom import Seldom
 from tests.kafka_broker import KafkaBroker
 from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import serving
@@ -167,6 +170,16 @@ def test_after_a_fatal_error_of_the_producer_records_wait_for_another_one(in_pro
     log.record([slate(2), slate(3)])
     assert not log.flush() and log.counts == Counts(3, 1, 0, 2) and "Fatal error" in caplog.text
     assert log.flush() and log.counts == Counts(3, 3, 0, 0)
+
+
+def test_brokers_that_are_away_are_told_now_and_then(in_process, monkeypatch, caplog, capfd):
+    monkeypatch.setattr(kafka, "seldom", Seldom(kafka.logger))
+    sink = KafkaTopic("kafka://127.0.0.1:9/t", None, 2_000)
+    with contextlib.closing(ImpressionLog(sink, lambda: NOW, flush_seconds=3600)) as log:
+        log.record([slate(1)])
+        assert not log.flush() and not log.flush()
+        told = [record for record in caplog.records if "_TRANSPORT" in record.getMessage()]
+        assert len(told) == 1 and "FAIL" not in capfd.readouterr().err
 
 
 def test_records_wait_for_a_topic_that_is_not_there(in_process):

@@ -51,10 +51,13 @@ class Bell:
         """Tells the alarms that wait, the oldest first; returns how many.
 
         A call that fails each time is counted, and is left to the next ring with those after it; the log and the file
-        have each alarm once all the same.
+        have each alarm once all the same. One that waits for its call alone goes on waiting where nobody is called.
         """
         with self._state.reading():
-            waiting = self._state.untold()
+            untold = self._state.untold()
+        waiting = [record for record in untold if self._url or WRITTEN not in record]
+        if left := len(untold) - len(waiting):
+            logger.warning("%d alarms wait for a call that failed, and nobody is called: give --on-alarm", left)
         answers = True
         for record in waiting:
             answers = self._tell(record, answers)

@@ -95,9 +95,14 @@ def test_who_is_away_is_called_by_the_next_until_it_takes_the_alarm(
     assert caplog.text.count("drift alarm") == 2 and not (tmp_path / "alarm.json").exists()
 
 
-def test_an_alarm_waits_for_nobody_who_is_no_longer_to_be_called(waiting: State) -> None:
+def test_an_alarm_whose_call_failed_outlives_who_calls_nobody(waiting: State, caplog: pytest.LogCaptureFixture) -> None:
+    """The retrain that it asks for would never begin; one that nobody was to be called for is told once."""
     Bell(waiting, None, "http://127.0.0.1:9/", lambda _: None).ring()
-    assert (Bell(waiting, None).ring(), waiting.untold()) == (1, [])
+    asked = waiting.untold()
+    assert (Bell(waiting, None).ring(), waiting.untold()) == (0, asked) and asked
+    assert "1 alarms wait for a call that failed, and nobody is called: give --on-alarm" in caplog.text
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as url:
+        assert (Bell(waiting, None, url, lambda _: None).ring(), waiting.untold()) == (1, [])
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -15,14 +15,17 @@ import orjson
 from souk.errors import SoukError, of_a_clone, shown
 from souk.serving.impressions.records import Record, row
 from souk.serving.impressions.sinks import Written
+from souk.serving.seldom import Seldom
 
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 SCHEME = "kafka"
 EXAMPLE = "For example kafka://broker-1:9092,broker-2:9092/impressions."
 TIMEOUT_MS = 5_000  # that a message has to be with the broker; then it waits for the next flush
 SENT, NEVER, WAITS = "", "cannot be sent", "no answer"  # what came of a record
-# All in-sync replicas have it; and what librdkafka sends again is one message.
-DEFAULTS = {"enable.idempotence": True, "acks": "all", "compression.type": "zstd", "linger.ms": 20}
+# All in-sync replicas have it; and what librdkafka sends again is one message. Of errors its callback tells, and its
+# own log several times a second.
+DEFAULTS = {"enable.idempotence": True, "acks": "all", "compression.type": "zstd", "linger.ms": 20, "log_level": 2}
 
 
 class KafkaTopic:
@@ -50,7 +53,7 @@ class KafkaTopic:
         self._servers, self._topic = address(uri)
         self._seconds = timeout_ms / 1000
         settings = {**DEFAULTS, **(properties or {}), "bootstrap.servers": self._servers}
-        settings |= {"message.timeout.ms": timeout_ms, "error_cb": lambda error: logger.warning("kafka: %s", error)}
+        settings |= {"message.timeout.ms": timeout_ms, "error_cb": _noted}
         self._failed: type[Exception] = KafkaException
         self._refusals = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG}
         self._fatal = KafkaError._FATAL
@@ -142,6 +145,10 @@ class KafkaTopic:
             if purge:
                 self._producer.purge()
             self._producer.flush(1 if purge else self._seconds + 1)
+
+
+def _noted(error: Any) -> None:
+    seldom.warning("kafka: %s: %s", error.name(), error.str())
 
 
 def address(uri: str) -> tuple[str, str]:
