@@ -14,8 +14,6 @@ from dataclasses import replace
 import pytest
 import yaml
 from feast.infra.online_stores.redis import RedisOnlineStore
-from redis import Redis
-from redis.exceptions import ResponseError
 
 from souk.cli import main
 from souk.errors import SoukError
@@ -45,65 +43,6 @@ def harmed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("harmed")
     with redis_server(folder) as server:
         yield server, published_in(folder, server.uri)
-
-
-def test_a_redis_that_started_again_is_told_once_it_answers(harmed, monkeypatch, caplog):
-    """Who wrote there may have to write again."""
-    server, folder = harmed
-    monkeypatch.setattr(feast_store, "PROCESS_SECONDS", 0.0)
-    store = FeastStore(folder, SPEC, Access(timeout_ms=2000))
-    names = [store.process(), store.process()]
-    server.kill()
-    with pytest.raises(StoreError):
-        store.process()
-    server.start()
-    assert names == names[:1] * 2 and store.process() not in (names[0], "")
-    assert "souk users publish" in caplog.text
-    monkeypatch.setattr(feast_store, "PROCESS_SECONDS", 3600.0)
-    name = [store.process(), store.process()][1]
-    server.kill()
-    server.start()
-    assert store.process() == name != FeastStore(folder, SPEC).process(), "it is not asked all the time"
-
-
-@pytest.mark.parametrize(
-    "words", ["unsupported command 'INFO'", "unknown command 'INFO'", "this user has no permissions"]
-)
-def test_a_redis_that_may_not_tell_which_process_it_is_has_no_name(harmed, monkeypatch, words):
-    _, folder = harmed
-
-    def refused(self, section):
-        raise ResponseError(words)
-
-    monkeypatch.setattr(Redis, "info", refused)
-    assert FeastStore(folder, SPEC, Access(timeout_ms=2000)).process() == ""
-
-
-def test_a_redis_that_is_too_busy_to_tell_is_the_one_of_before(harmed, monkeypatch, caplog):
-    _, folder = harmed
-    monkeypatch.setattr(feast_store, "PROCESS_SECONDS", 0.0)
-    store = FeastStore(folder, SPEC, Access(timeout_ms=2000))
-    name = store.process()
-
-    def busy(self, section):
-        raise ResponseError("BUSY Redis is busy running a script")
-
-    with monkeypatch.context() as asked:
-        asked.setattr(Redis, "info", busy)
-        with pytest.raises(StoreError, match="BUSY"):
-            store.process()
-    assert name and store.process() == name and not caplog.text
-
-
-def test_a_process_is_named_of_a_redis_alone_that_tells_it(harmed, tmp_path):
-    server, folder = harmed
-    assert FeastStore(published_in(tmp_path), SPEC).process() == FeastStore(tmp_path / "nowhere", SPEC).process() == ""
-    client = Redis.from_url(server.uri)
-    client.acl_setuser("default", enabled=True, nopass=True, commands=["-info"])
-    try:
-        assert FeastStore(folder, SPEC).process() == "" and FeastStore(folder, SPEC).read(["ann"])[0].count == 3
-    finally:
-        client.acl_setuser("default", enabled=True, nopass=True, commands=["+info"])
 
 
 def test_a_killed_redis_is_one_error_and_heals_without_a_new_store(harmed):

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 AGAIN = "`souk users publish` publishes the states of the release again; `souk run` does where they are new."
 PATIENCE_MS = 10_000  # of those who write states, and of commands: a server says how long its requests may wait
 VIEW_SECONDS = 60.0  # between two looks at the view
+MARK = "souk:mark"  # a key that a Redis has not any more once it is emptied
 PROCESS_SECONDS = 1.0  # between two questions which process of a Redis it is
 
 
@@ -123,7 +125,8 @@ class FeastStore:
     def process(self) -> str:
         """Names the process that holds the states; "" for sqlite, and for a Redis that may not tell. One that started
         again, or another in its place, may know less than the one before: of one without persistence nothing, else
-        what was saved or copied last. Unlike all else, for one thread at a time.
+        what was saved or copied last. One that was emptied has another name, too. Unlike all else, for one thread at a
+        time.
 
         Raises:
             StoreError: the Redis does not answer.
@@ -138,7 +141,9 @@ class FeastStore:
             found = ""  # nothing was published here yet
         uri, before = self._process
         if before and found != before and uri == self._uri:
-            text = "%s is not the Redis of before: `souk users publish` brings back what it lost and the log has not"
+            text = (
+                "%s is another Redis, or was emptied: `souk users publish` brings back what it lost and the log has not"
+            )
             logger.warning(text, shown(uri))
         self._process, self._asks_from = (self._uri, found), time.monotonic() + PROCESS_SECONDS
         return found
@@ -148,12 +153,16 @@ class FeastStore:
             return ""
         from redis.exceptions import ClusterError, ResponseError
 
+        client, name = _client_of(store), ""
         try:
-            return str(_client_of(store).info("server").get("run_id", ""))
+            name = str(client.info("server").get("run_id", ""))
+            if name and client.get(MARK) is None:
+                client.set(MARK, uuid.uuid4().hex, nx=True)
+            return f"{name} {(client.get(MARK) or b'').decode()}".strip() if name else ""
         except ResponseError as error:
             if isinstance(error, ClusterError) or str(error).startswith("BUSY"):  # as a script runs: it passes
                 raise
-            return ""  # it may not tell, or has a proxy before it that cannot
+            return name  # it may not tell, or has a proxy before it that cannot
 
     @contextmanager
     def _staying(self) -> Iterator[str]:
