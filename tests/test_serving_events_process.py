@@ -12,6 +12,7 @@ from redis import Redis
 from souk.serving.events.log import EventLog, read
 from souk.state_rows import to_row
 from souk.store.definitions import view_name
+from souk.store.feast_store import FeastStore
 from souk.store.publish import publish
 from souk.store.user_locks import keys_of
 from tests.redis_server import redis_server
@@ -116,3 +117,20 @@ def test_what_a_redis_forgot_is_taken_from_the_log_again(tmp_path):
         with serving(workspace.root, tmp_path / "third.log", *words) as server:
             assert first(server) == (third, []), "also where no server saw it"
     assert rows(workspace) == ["e1", "e2"]
+
+
+def test_what_was_answered_for_is_back_in_a_redis_that_was_emptied(tmp_path):
+    workspace = write_workspace(tmp_path / "workspace")
+    with redis_server(tmp_path) as redis:
+        states = tmp_path / "user_state.parquet"
+        pq.write_table(pa.Table.from_pylist([to_row(s, SPEC) for s in STATES]), states)
+        publish(states, SPEC, workspace.feast, now(), redis.uri)
+        words = ("--store-timeout-ms", "2000", "--user-cache-seconds", "0")
+        with serving(workspace.root, tmp_path / "server.log", *words) as server:
+            item, _ = first(server)
+            assert click(server, "ann", item, "e1")[1]["pending"] == 0
+            with Redis.from_url(redis.uri) as client:
+                client.flushdb()
+            while first(server)[1]:  # the test's time limit ends it
+                time.sleep(0.1)
+        assert [event.event_id for event in FeastStore(workspace.feast, SPEC).read(["ann"])[0].events] == ["e1"]
