@@ -83,6 +83,7 @@ def test_one_is_made_again_at_a_time(dependency):  # noqa: F811
     release.set()
     settled(dependency, CLOSED)
     assert again == [1]
+    assert dependency._again is None, "it would hold its release"
 
 
 def test_others_that_ask_meanwhile_do_not_keep_one_from_being_made_again():

@@ -205,6 +205,11 @@ def test_a_password_comes_from_the_environment_and_stays_there(tmp_path, monkeyp
             FeastStore(folder, SPEC).read(["ann"])
 
 
+def test_publications_ask_again_and_requests_do_not():
+    once, again = (online_store("redis://cache", "", 100, {}, more)["connection_string"] for more in (False, True))
+    assert "retry=null" in once and "retry" not in again and "socket_timeout=0.1" in again
+
+
 @pytest.mark.parametrize("password", ["s3cret=0", "12345678e9", "0.10", "true", "null", "'q'", '"q"', "é\\"])
 def test_a_password_is_sent_as_it_is_whatever_it_looks_like(password):
     environment = {PASSWORD: password}

@@ -51,6 +51,11 @@ def test_a_redis_that_was_emptied_is_another_one(harmed, monkeypatch, caplog):
         after = [store.process() for _ in range(2) for store in stores]
         assert len(set(after)) == 1 and after[0] != before[0]
         assert caplog.text.count("or was emptied: `souk users publish`") == 2
+        client.config_set("maxmemory", 1)
+        client.delete(feast_store.MARK)
+        with pytest.raises(StoreError, match="maxmemory"):  # it passes, and is no other Redis then
+            stores[0].process()
+        client.config_set("maxmemory", 0)
         client.execute_command("ACL", "SETUSER", "default", "-set")
         client.delete(feast_store.MARK)
         assert stores[0].process() == before[0].split()[0], "who may not write it has the name of the process alone"

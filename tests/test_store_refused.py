@@ -45,11 +45,11 @@ def test_no_id_of_a_user_is_in_an_error(tmp_path, harm, word):
 
 def test_what_a_redis_quotes_of_a_command_that_it_does_not_know_is_cut():
     quoted = ValueError("unknown command 'EVAL', with args beginning with: 'DROP' '1' 'souk:lock:user_state:alice'")
-    assert said(quoted) == "unknown command 'EVAL'" and said(ValueError()) == ""
+    assert said(quoted) == "an unknown command" and said(ValueError()) == ""
 
 
-def refused(workspace, uri, capsys):
-    assert main(["users", "publish", "--workspace", str(workspace.root), "--redis-uri", uri]) == 2
+def refused(workspace, uri, capsys, *more):
+    assert main(["users", "publish", "--workspace", str(workspace.root), "--redis-uri", uri, *more]) == 2
     told = capsys.readouterr().err
     assert told.startswith("souk users: Expected a Redis that takes user states at redis://127.0.0.1:")
     return told
@@ -64,7 +64,13 @@ def test_a_publication_to_a_redis_that_refuses_is_one_error(tmp_path, capsys):
         redis.config_set("maxmemory", 1)
         assert "maxmemory" in refused(workspace, server.uri, capsys)
         redis.config_set("maxmemory", 0)
+        assert not (workspace.feast / BEGUN).exists() and not Redis.from_url(server.uri).dbsize()
         assert main(["users", "publish", "--workspace", str(tmp_path), "--redis-uri", server.uri]) == 0
+        states = Redis.from_url(server.uri).dbsize()
+        redis.execute_command("ACL", "SETUSER", "default", "-hset")
+        assert "no permissions" in refused(workspace, server.uri, capsys, "--clear")
+        assert Redis.from_url(server.uri).dbsize() == states == 1, "nobody is gone"
+        redis.execute_command("ACL", "SETUSER", "default", "+hset")
         redis.config_set("requirepass", "s" * 20)
         assert PASSWORD in refused(workspace, server.uri, capsys)
 

@@ -109,7 +109,7 @@ class Dependency:
         self._failures = self._busy = self._threads = 0
         self._probe_at = -math.inf
         self._probe: Call | None = None
-        self._again: Call | None = None  # the last one that was made again
+        self._again: Call | None = None  # the one that is made again
         self._closed = False
 
     @property
@@ -186,6 +186,8 @@ class Dependency:
             if call not in self._going:
                 return
             self._going.discard(call)
+            if call is self._again:
+                self._again = None  # it holds a release
             if self._probe not in (None, call):
                 return
             before, self._probe = self._failures, None
@@ -225,7 +227,7 @@ class Dependency:
         where the dependency is left alone meanwhile."""
         with self._lock:
             self._going.discard(call)
-            if self._again in self._going or self._failures >= FAILURES or self._closed or self._busy >= THREADS:
+            if self._again or self._failures >= FAILURES or self._closed or self._busy >= THREADS:
                 return
             again = Call(self, call.function, self._clock())
             with contextlib.suppress(RuntimeError):  # the system has no room for another thread

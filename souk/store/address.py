@@ -15,15 +15,17 @@ PASSWORD = "SOUK_REDIS_PASSWORD"  # nosec B105: the name of an environment varia
 PORT = 6379
 
 
-def online_store(uri: str, sqlite: str, timeout_ms: int = 0, environment: Mapping[str, str] = os.environ) -> Any:
+def online_store(
+    uri: str, sqlite: str, timeout_ms: int = 0, environment: Mapping[str, str] = os.environ, again: bool = False
+) -> Any:
     """Feast's settings of an online store.
 
     Args:
         uri: `redis://host[:port][/db]`, `rediss://` with TLS, or "" for sqlite.
         sqlite: the file.
-        timeout_ms: the longest wait for a Redis to connect or to answer, which then is not asked again; 0 for Feast's
-            own patience, which is for writing much.
+        timeout_ms: the longest wait for a Redis to connect or to answer; 0 for Feast's own patience, which has no end.
         environment: may hold the password. Settings name it and do not contain it: they are kept in a file.
+        again: whether one that did not answer in that time, or broke off, is asked some times more.
 
     Raises:
         SoukError: an address that is none.
@@ -38,7 +40,7 @@ def online_store(uri: str, sqlite: str, timeout_ms: int = 0, environment: Mappin
     parts += [f"password=${{{PASSWORD}}}"] if environment.get(PASSWORD) else []
     if timeout_ms:
         seconds = timeout_ms / 1000
-        parts += [f"socket_timeout={seconds}", f"socket_connect_timeout={seconds}", "retry=null"]
+        parts += [f"socket_timeout={seconds}", f"socket_connect_timeout={seconds}", *["retry=null"] * (not again)]
     # Whoever writes a state has read it before, so the last one written counts, whatever its time.
     return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
 

@@ -93,7 +93,9 @@ def published_views(folder: Path) -> list[FeatureView]:
     return list(views.values())
 
 
-def repo_config(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> RepoConfig:
+def repo_config(
+    folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None, again: bool = False
+) -> RepoConfig:
     """Feast's configuration for a workspace's `feast/` folder.
 
     Args:
@@ -101,18 +103,21 @@ def repo_config(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path
         uri: the address of a Redis; "" for sqlite in the folder.
         timeout_ms: the longest wait for a Redis; 0 for Feast's own.
         registry: another registry file than the folder's own.
+        again: as of `online_store`.
     """
-    values = settings(folder, uri, timeout_ms, registry)
+    values = settings(folder, uri, timeout_ms, registry, again)
     return RepoConfig(**{**values, "online_store": with_password(values["online_store"])}, repo_path=folder)
 
 
-def settings(folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None) -> dict[str, Any]:
+def settings(
+    folder: Path, uri: str = "", timeout_ms: int = 0, registry: Path | None = None, again: bool = False
+) -> dict[str, Any]:
     """The content of a `feature_store.yaml`. A registry is read when it is asked to be."""
     return {
         "project": PROJECT,
         "provider": "local",
         "registry": {"path": str(registry or folder / REGISTRY), "cache_ttl_seconds": 0},
-        "online_store": online_store(uri, str(folder / ONLINE), timeout_ms),
+        "online_store": online_store(uri, str(folder / ONLINE), timeout_ms, again=again),
         "offline_store": {"type": "file"},
         "materialization": {"online_write_batch_size": WRITE_ROWS},
         "entity_key_serialization_version": 3,

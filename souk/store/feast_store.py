@@ -140,7 +140,7 @@ class FeastStore:
                 raise
             found = ""  # nothing was published here yet
         uri, before = self._process
-        if before and found != before and uri == self._uri:
+        if before and found != before and uri == self._uri and not found.startswith(f"{before} "):  # but for a mark
             text = (
                 "%s is another Redis, or was emptied: `souk users publish` brings back what it lost and the log has not"
             )
@@ -151,16 +151,19 @@ class FeastStore:
     def _run_id(self, store: FeatureStore) -> str:
         if not self._uri:
             return ""
-        from redis.exceptions import ClusterError, ResponseError
+        from redis.exceptions import ClusterError, NoPermissionError, ResponseError
 
         client, name = _client_of(store), ""
         try:
             name = str(client.info("server").get("run_id", ""))
+            own = uuid.uuid4().hex.encode()
             if name and client.get(MARK) is None:
-                client.set(MARK, uuid.uuid4().hex, nx=True)
-            return f"{name} {(client.get(MARK) or b'').decode()}".strip() if name else ""
+                client.set(MARK, own, nx=True)
+            return f"{name} {(client.get(MARK) or own).decode(errors='replace')}" if name else ""
         except ResponseError as error:
-            if isinstance(error, ClusterError) or str(error).startswith("BUSY"):  # as a script runs: it passes
+            # As a script runs, or its memory is full: it passes.
+            passes = isinstance(error, ClusterError) or str(error).startswith("BUSY")
+            if passes or (name and not isinstance(error, NoPermissionError)):
                 raise
             return name  # it may not tell, or has a proxy before it that cannot
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -44,7 +45,7 @@ from souk.store.values import Row, emptied, row_of, user_of
 
 TOGETHER = 200  # users whose states are written at once: servers that have events of them wait meanwhile
 PATIENCE_SECONDS = 30.0  # for servers that change them
-PATIENCE_MS = 30_000  # for each answer of a Redis
+PATIENCE_MS = 10_000  # for each answer of a Redis, which is asked some times
 TRIES = 5  # of a write to a Redis which took longer than its locks live
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
@@ -90,14 +91,14 @@ def publish(
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
     if uri:
         with answering(uri):
-            client(folder, uri).ping()  # before others are held up
+            _try(client(folder, uri))
     with answering(uri), publishing(folder, tell=tell):
         count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
         _write_text(folder / SPECS / f"{spec.of_states.hash}.json", spec.of_states.to_json())
         if not uri:
             _database(folder / ONLINE, "PRAGMA journal_mode=WAL")  # readers are never locked out, and see whole commits
         with staged(folder / REGISTRY) as registry:
-            store = FeatureStore(config=repo_config(folder, uri, PATIENCE_MS, registry))
+            store = FeatureStore(config=repo_config(folder, uri, PATIENCE_MS, registry, again=True))
             end = EPOCH + timedelta(milliseconds=max(now, 0), seconds=1)
             name = view_name(spec)
             before = next((view for view in store.list_feature_views() if view.name == name), None)
@@ -121,9 +122,19 @@ def publish(
     return count
 
 
+def _try(asked: Any) -> None:
+    """Locks, writes and deletes as a publication does: what a Redis refuses is told before others are held up, and
+    before any state is gone."""
+    key = f"souk:trial:{uuid.uuid4().hex}"
+    with alone(partial(_script, asked), [f"{key}:lock"]), asked.pipeline(transaction=True) as pipe:
+        pipe.hset(key, "field", "value")
+        pipe.delete(key)
+        pipe.execute()
+
+
 def client(folder: Path, uri: str) -> Any:
     """Feast's client of a Redis."""
-    config = repo_config(folder, uri, PATIENCE_MS)
+    config = repo_config(folder, uri, PATIENCE_MS, again=True)
     return get_online_store_from_config(config.online_store)._get_client(config.online_store)
 
 

@@ -11,19 +11,21 @@ from souk.store.interface import StoreError
 
 PIPELINE = " of pipeline caused error: "  # redis-py quotes the command before it, and its key is a user's id
 ARGUMENTS = ", with args beginning with"  # a Redis quotes them behind it, of a command that it does not know
-DENIED = "noauth", "authentica", "wrongpass", "username-password", "noperm", "no permissions"
+DENIED = "noauth", "authentica", "wrongpass", "username-password", "invalid password", "noperm", "no permissions"
 
 
 def said(error: Exception) -> str:
     """The first line of an error, without what it quotes of a command."""
-    lines = str(error).rpartition(PIPELINE)[2].partition(ARGUMENTS)[0].splitlines()
+    if ARGUMENTS in str(error):
+        return "an unknown command"
+    lines = str(error).rpartition(PIPELINE)[2].splitlines()
     return lines[0] if lines else ""
 
 
 def remedy_for(error: Exception, usual: str) -> str:
     """What to do about an error: `usual`, unless the Redis wants to know who asks."""
-    denied = any(word in said(error).lower() for word in DENIED)
-    return f"Give the password of a user who may read and write: {PASSWORD}." if denied else usual
+    denied = type(error).__module__.startswith("redis.") and any(word in said(error).lower() for word in DENIED)
+    return f"Give the password of a user who may do all that states need: {PASSWORD}." if denied else usual
 
 
 @contextmanager
