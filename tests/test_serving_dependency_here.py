@@ -103,38 +103,21 @@ def test_others_that_ask_meanwhile_do_not_keep_one_from_being_made_again():
     dependency.close()
 
 
-def test_what_is_left_alone_meanwhile_is_not_asked_again_before_a_probe(dependency):  # noqa: F811
-    caller, again = threading.get_ident(), []
+def fails(dependency):  # noqa: F811
+    for _ in range(FAILURES):
+        with pytest.raises(Unavailable):
+            dependency.call(broken, 1.0, here=True)
 
+
+@pytest.mark.parametrize("meanwhile", [fails, Dependency.close], ids=["left alone", "closed"])
+def test_what_is_left_alone_or_closed_meanwhile_is_not_made_again(dependency, meanwhile):  # noqa: F811
     def ends_late():
-        if threading.get_ident() != caller:
-            again.append(1)
-            return
-        for _ in range(FAILURES):
-            with pytest.raises(Unavailable):
-                dependency.call(broken, 1.0, here=True)
+        meanwhile(dependency)
         raise TimeoutError("broken off")
 
     with pytest.raises(Unavailable, match="broken off"):
         dependency.call(ends_late, 0.02, here=True)
-    time.sleep(0.05)
-    assert dependency.state == OPEN and not again
-
-
-def test_what_is_closed_makes_nothing_again(dependency):  # noqa: F811
-    caller, again = threading.get_ident(), []
-
-    def ends_late():
-        if threading.get_ident() != caller:
-            again.append(1)
-            return
-        dependency.close()
-        raise TimeoutError("broken off")
-
-    with pytest.raises(Unavailable, match="broken off"):
-        dependency.call(ends_late, 0.02, here=True)
-    time.sleep(0.05)
-    assert not again
+    assert dependency._threads == 0, "none was begun for it"
 
 
 @pytest.mark.parametrize("timeout", [0.06, 0.2, 0.5])
