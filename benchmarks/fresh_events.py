@@ -45,7 +45,7 @@ def _measured(source: Workspace, target: Path, name: str, uri: str) -> list[dict
     spec = read_spec(source.served_folder() / "spec.json")
     workspace = _copy(source, Workspace(target), spec, uri)
     users = pq.read_table(offline_file(spec, source.feast), columns=["user_id"])["user_id"].to_pylist()
-    command = ["-m", "souk.cli", "serve", "--workspace", str(workspace.root), "--http-port", "{port}"]
+    command = ["-m", "souk", "serve", "--workspace", str(workspace.root), "--http-port", "{port}"]
     patient = ["--grpc-port", "0", "--timeout-ms", "20000", "--store-timeout-ms", "1000"]
     with running([*command, *patient], "souk") as (port, process):
         shop = _Shop(port, spec)

@@ -39,7 +39,7 @@ class Setting:
 
 def souk(*words: str) -> None:
     """Runs the command line in a fresh process."""
-    subprocess.run([sys.executable, "-m", "souk.cli", *words], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "souk", *words], check=True, stdin=subprocess.DEVNULL)
 
 
 def machine() -> dict[str, str | int]:

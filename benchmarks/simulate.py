@@ -25,7 +25,7 @@ def row(setting: Setting, users: int) -> dict[str, Any]:
     target = setting.scratch / f"simulated-{users}"
     words = ["simulate", "--users", str(users), "--output", str(target)]
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "souk.cli", *words], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "souk", *words], stdout=subprocess.DEVNULL)
     os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began

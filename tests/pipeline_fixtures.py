@@ -159,7 +159,7 @@ class Copy:
         return self.folder / self.place
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "souk.cli", *words]
+        return [sys.executable, "-m", "souk", *words]
 
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.folder), **more}

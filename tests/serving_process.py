@@ -18,7 +18,7 @@ from typing import Any
 
 V1 = "/v1/models/souk:predict"
 V2 = "/v2/models/souk/infer"
-PLAIN = ("-m", "souk.cli")
+PLAIN = ("-m", "souk")
 PATIENT = ("-m", "tests.patient")  # for tests of which no answer may lack a part, however slow the machine
 SECONDS = 240  # that an answer may take: a server on a busy machine reads its item tower for a minute and more
 JSON = {"content-type": "application/json"}

@@ -81,7 +81,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     events.write_text("user_id,item_id,timestamp\nu,i,1700000000\n", "utf-8")
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "souk.cli", "init", "--events", events, "--output", tmp_path / "my.yaml"]
+    words = [sys.executable, "-m", "souk", "init", "--events", events, "--output", tmp_path / "my.yaml"]
     with os.fdopen(writing, "wb") as gone:
         run = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, check=False)
     assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, b"")
@@ -110,7 +110,7 @@ def test_a_command_without_its_packages_names_the_extra_before_it_does_anything(
     text = "".join(f"Requires-Dist: {line}\n" for line in wanted)
     (tmp_path / "souk-9.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: souk\n{text}", "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    words = [sys.executable, "-m", "souk.cli", "serve", "--workspace", str(tmp_path / "w")]
+    words = [sys.executable, "-m", "souk", "serve", "--workspace", str(tmp_path / "w")]
     run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (

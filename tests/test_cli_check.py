@@ -212,7 +212,7 @@ def test_the_data_may_lie_elsewhere_and_what_was_seen_is_replaced(town, capsys):
 
 
 def test_one_that_is_ended_leaves_nothing_behind(town):
-    command = [sys.executable, "-m", "souk.cli", "check", "--config", "town.yaml", "--output", "seen"]
+    command = [sys.executable, "-m", "souk", "check", "--config", "town.yaml", "--output", "seen"]
     process = subprocess.Popen(command, cwd=town, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not (town / "seen/.check.partial").is_dir() and time.monotonic() < until:

@@ -53,7 +53,7 @@ def test_what_it_asks_is_no_traffic(workspace, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "how"), [(signal.SIGTERM, "ended by SIGTERM"), (signal.SIGINT, "interrupted")])
 def test_its_server_ends_with_it(workspace, number, how):
-    command = [sys.executable, "-m", "souk.cli", "demo", "--workspace", str(workspace.root)]
+    command = [sys.executable, "-m", "souk", "demo", "--workspace", str(workspace.root)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not (below := _below(demo.pid)):

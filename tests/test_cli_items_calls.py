@@ -10,6 +10,7 @@ import pytest
 
 from souk.cli import main
 from souk.cli.items import _said
+from souk.cli.options import authorization
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -41,6 +42,28 @@ def test_a_redirect_is_not_followed_and_gets_no_token(status, tmp_path, capsys):
     said = capsys.readouterr()
     assert seen == [] and said.out == ""
     assert f"status {status}, a redirect to http://localhost:{server.server_port}. Give" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("geheim-schlüssel-0123456789\n", "with others in it"),
+        ("two words-0123456789\n", "with others in it"),
+        ("\n \n", "which is empty"),
+        ("", "which is empty"),
+    ],
+)
+def test_a_token_that_no_header_can_carry(text, said, tmp_path, capsys):
+    (tmp_path / "token").write_text(text)
+    words = ["items", "delete", "7", "--url", "http://127.0.0.1:9", "--token-file", str(tmp_path / "token")]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'token'}, {said}" in error and "geheim" not in error
+
+
+def test_the_first_token_of_a_file(tmp_path):
+    (tmp_path / "token").write_text("\n new-0123456789 \nold-0123456789\n")
+    assert authorization(str(tmp_path / "token")) == {"authorization": "Bearer new-0123456789"}
 
 
 def test_a_port_that_speaks_no_http(capsys):

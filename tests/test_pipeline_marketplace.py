@@ -31,7 +31,7 @@ NOW = (START + DAYS * 86_400) * 1000  # the end of the last day, UTC epoch ms
 
 def souk(*words, timeout=800):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "souk.cli", *map(str, words)]
+    command = [sys.executable, "-m", "souk", *map(str, words)]
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )

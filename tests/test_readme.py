@@ -80,7 +80,7 @@ def test_init_writes_a_config_from_files(tmp_path: Path) -> None:
     events = tmp_path / "my_events.csv"
     rows = [f"u{i % 7},i{i % 5},{1_700_000_000 + i}\n" for i in range(100)]
     events.write_text("customer,product,time\n" + "".join(rows), "utf-8")
-    command = [sys.executable, "-m", "souk.cli", "init", "--events", str(events), "--output", str(tmp_path / "my.yaml")]
+    command = [sys.executable, "-m", "souk", "init", "--events", str(events), "--output", str(tmp_path / "my.yaml")]
     (tmp_path / ".souk" / "releases").mkdir(parents=True)
     (tmp_path / ".souk" / "releases" / "current").symlink_to("another-123456789abc")
     done = subprocess.run(

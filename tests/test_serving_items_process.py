@@ -29,7 +29,7 @@ def test_what_a_killed_server_answered_for_is_there_when_it_comes_back(tmp_path)
         assert server.call(ROUTE, "{}", JSON)[0] == 400
         url = f"http://127.0.0.1:{server.http}"
         deleted = subprocess.run(
-            [sys.executable, "-m", "souk.cli", "items", "delete", slate["items"][1]["item_id"], "--url", url],
+            [sys.executable, "-m", "souk", "items", "delete", slate["items"][1]["item_id"], "--url", url],
             capture_output=True, text=True,
         )  # fmt: skip
         assert deleted.returncode == 0 and deleted.stdout == "1 hidden, 0 refused\n", deleted.stderr

@@ -146,7 +146,7 @@ def test_a_run_without_the_data_names_the_command_that_makes_it(tmp_path, capsys
 
 def test_no_room_leaves_nothing(tmp_path) -> None:
     """Files may not grow beyond 64 KiB: a disk that is full on the way."""
-    words = [sys.executable, "-m", "souk.cli", "simulate", *SMALL, "--users", "900", "--output", "data"]
+    words = [sys.executable, "-m", "souk", "simulate", *SMALL, "--users", "900", "--output", "data"]
     limited = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *words]
     done = subprocess.run(limited, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2, done.stderr

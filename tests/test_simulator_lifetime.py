@@ -40,7 +40,7 @@ def run(*words: object) -> None:
 
 
 def souk(*words: object) -> None:
-    run("-m", "souk.cli", *words)
+    run("-m", "souk", *words)
 
 
 @dataclass(frozen=True)

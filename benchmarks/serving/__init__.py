@@ -71,7 +71,7 @@ def written_bodies(workspace: Path, scratch: Path, k: int) -> Path:
 
 def souk_words(workspace: Path) -> list[str]:
     """The command of Souk's server behind the interpreter; `{port}` stands for its port."""
-    return ["-m", "souk.cli", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
+    return ["-m", "souk", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
 
 
 def loaded(

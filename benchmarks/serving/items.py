@@ -48,7 +48,7 @@ def main() -> None:
         place = Path(scratch) / "workspace"
         shutil.copytree(given.workspace, place, symlinks=True)
         known = grown(place, given.items)
-        words = ["-m", "souk.cli", "serve", "--workspace", str(place), "--http-port", "{port}", "--grpc-port", "0"]
+        words = ["-m", "souk", "serve", "--workspace", str(place), "--http-port", "{port}", "--grpc-port", "0"]
         with ExitStack() as both:
             (one, first), (other, second) = (both.enter_context(running(words, "souk")) for _ in range(2))
             rows = [lag(kind, one, other, known, given.changes, first.pid, second.pid) for kind in KINDS]

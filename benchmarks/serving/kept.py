@@ -115,7 +115,7 @@ def item_ids(workspace: Path) -> list[str]:
 @contextmanager
 def served(workspace: Path, words: Sequence[str], variables: dict[str, str]) -> Iterator[tuple[int, int]]:
     """The port and the process of a server of a workspace."""
-    command = ["-m", "souk.cli", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
+    command = ["-m", "souk", "serve", "--workspace", str(workspace), "--http-port", "{port}", "--grpc-port", "0"]
     command += ["--timeout-ms", "10000"]
     before = dict(os.environ)
     os.environ.update(variables)

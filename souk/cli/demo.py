@@ -119,7 +119,7 @@ def _server(workspace: Workspace) -> Iterator[str]:
         processes_end_first(),
     ):
         # -P: no folder `souk` of where the user stands
-        command = [sys.executable, "-P", "-m", "souk.cli", *words, "--impressions", impressions]
+        command = [sys.executable, "-P", "-m", "souk", *words, "--impressions", impressions]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(f"http://127.0.0.1:{http}/v2/models/souk/ready", process, log)

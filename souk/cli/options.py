@@ -42,24 +42,35 @@ def of_its_own(name: str) -> str:
 
 
 def add_server_token(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--token-file", metavar="FILE", help="whose first line is the server's bearer token")
+    parser.add_argument("--token-file", metavar="FILE", help="with the server's bearer token on its first line")
 
 
 def authorization(token_file: str | None) -> dict[str, str]:
-    """The header of calls with the token of such a file; none without one.
+    """The header of calls with the first token of such a file; none without a file.
 
     Raises:
-        SoukError: it has none.
+        SoukError: it has none, or one that no header can carry.
     """
     if not token_file:
         return {}
     try:
-        token = Path(token_file).read_text(encoding="utf-8").splitlines()[0].strip()
-    except (OSError, UnicodeDecodeError, IndexError) as error:
+        lines = Path(token_file).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SoukError(f"a token in {token_file}", type(error).__name__, "Check the path.") from error
+    first = next((line for line in lines if line.strip()), "")
+    return {"authorization": f"Bearer {visible_token(first, token_file)}"}
+
+
+def visible_token(text: str, source: str) -> str:
+    """The token in a text. One that no header can carry is refused here: the HTTP client would show it."""
+    token = text.strip()
+    if not re.fullmatch(r"[!-~]+", token):
         raise SoukError(
-            f"a token on the first line of {token_file}", type(error).__name__, "Check the path."
-        ) from error
-    return {"authorization": f"Bearer {token}"}
+            "a token of one line of visible ASCII characters",
+            f"{source}, {'with others in it' if token else 'which is empty'}",
+            "Give it with --token-file FILE.",
+        )
+    return token
 
 
 def at_least_one(text: str) -> int:

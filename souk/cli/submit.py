@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -164,29 +163,17 @@ def _local_paths(data: Data) -> list[str]:
 def _token(file: str, value: str) -> Callable[[], str] | None:
     """Reads the token of `file` anew each time, else gives `value`; None where there is neither."""
     if not file:
-        token = _visible(value, TOKEN) if value else ""
+        token = options.visible_token(value, TOKEN) if value else ""
         return (lambda: token) if token else None
 
     def read() -> str:
         try:
-            return _visible(Path(file).read_text(encoding="utf-8"), file)
+            return options.visible_token(Path(file).read_text(encoding="utf-8"), file)
         except (OSError, UnicodeDecodeError) as error:
             raise SoukError("a file with a token", f"{file} ({error})", "Give it with --token-file FILE.") from error
 
     read()
     return read
-
-
-def _visible(text: str, source: str) -> str:
-    """The token in a text. One that no header can carry is refused here: the HTTP client would show it."""
-    token = text.strip()
-    if not re.fullmatch(r"[!-~]+", token):
-        raise SoukError(
-            "a token of one line of visible ASCII characters",
-            f"{source}, {'with others in it' if token else 'which is empty'}",
-            "Give it with --token-file FILE.",
-        )
-    return token
 
 
 def _wait(arguments: argparse.Namespace, server: Server, run_id: str, spec: dict[str, Any]) -> int:

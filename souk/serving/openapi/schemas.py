@@ -71,7 +71,12 @@ def number(said: str = "", most: float = checks.LARGEST) -> Schema:
     return made | ({"description": said} if said else {})
 
 
-MOMENT = whole(0, END_OF_TIME - 1, "UTC epoch milliseconds, no seconds; the server's clock without it.")
+MOMENT: Schema = {
+    "type": "number",
+    "minimum": 0,
+    "exclusiveMaximum": END_OF_TIME,
+    "description": "UTC epoch milliseconds, no seconds, of which fractions are cut; the server's clock without it.",
+}
 ROW_NUMBER: Schema = {"type": "number", "minimum": -checks.LARGEST, "maximum": checks.LARGEST}  # of items and events
 ROW_WHOLE = whole(1 - 2**53, 2**53 - 1)  # that one with a point (`3.0`) tells exactly
 ROW_TYPES: dict[str, Schema] = {

@@ -1,4 +1,4 @@
-"""`python -m souk.cli` is `souk`."""
+"""`python -m souk` is `souk`."""
 
 import sys
 
