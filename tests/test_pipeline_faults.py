@@ -73,7 +73,7 @@ def kill_within(copy: Copy, task: str) -> dict[str, str]:
         lines.append(line)
         if (within and " s  loading " not in line) or line.startswith("✗"):
             break
-        within = within or line.rstrip() == f"▸ {task}"
+        within = within or (line.startswith("▸") and line.rstrip().endswith(f" {task}"))
     process.kill()
     rest, _ = process.communicate()
     assert within, "".join(lines) + rest

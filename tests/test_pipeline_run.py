@@ -57,9 +57,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Copy, subprocess.Co
 def test_a_run_shows_steps_progress_summary_release_and_report(first) -> None:
     copy, run, name = first
     lines = run.stdout.splitlines()
-    assert [line[2:] for line in lines if line.startswith("▸")] == ALL
+    assert [line for line in lines if line.startswith("▸")] == [f"▸ {n}/{len(ALL)} {s}" for n, s in enumerate(ALL, 1)]
     assert sum("at work" in line for line in lines) == len(ALL)
-    assert lines[lines.index("▸ build_features") + 1].endswith(" s  loading Apache Beam and TensorFlow")
+    assert lines[lines.index(f"▸ 2/{len(ALL)} build_features") + 1].endswith(" s  loading Apache Beam and TensorFlow")
     assert "| souk | 0.5 |" in lines
     assert "promote" in run.stdout
     assert shown(run.stdout) == dict.fromkeys(ALL, "ran")

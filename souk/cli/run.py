@@ -127,6 +127,7 @@ def _train(
     found = condition(workspace, served)
     values = training.parameters(arguments, config, str(workspace.root), served, schema, found)
     pipeline = training.with_verdicts_cached(training.with_code_digests(training.load_pipeline(), config))
+    view.planned = len(pipeline["deploymentSpec"]["executors"]) - 1  # but for the exit task, HIDDEN
     run_pipeline(pipeline, values, workspace.runs, lock, view)
 
 

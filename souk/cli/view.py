@@ -33,11 +33,13 @@ class RunView:
     Args:
         out: where the reader looks.
         log: open for writing.
+        planned: steps of a whole run, where it is known.
         clock: seconds, monotonic.
     """
 
     out: TextIO
     log: TextIO
+    planned: int = 0
     clock: Callable[[], float] = time.monotonic
     steps: list[StepRecord] = field(default_factory=list)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -49,7 +51,8 @@ class RunView:
     def started(self, task: str) -> None:
         self._began, self._peak = self.clock(), None
         if task != HIDDEN:
-            self._show(f"▸ {task}")
+            place = f"{len(self.steps) + 1}/{self.planned} " if self.planned else ""
+            self._show(f"▸ {place}{task}")
 
     def line(self, text: str) -> None:
         self._keep(text)
