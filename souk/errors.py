@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -67,5 +69,8 @@ def shown(uri: str) -> str:
 
 def of_disk(error: OSError) -> SoukError:
     """What the operating system refused, for a command that has no better word for it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f"free space for {error.filename}" if error.filename else "free space on the disk"
+        return SoukError(place, os.strerror(error.errno), "Make room, as by deleting old runs, and do it again.")
     place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"
     return SoukError(place, error.strerror or str(error), "Check the path, your rights and the free space.")

@@ -1,6 +1,7 @@
 """The command line: one line for every mistake, no traceback."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from souk.cli.run import _paths, _tell_other_data, _tell_success
 from souk.cli.training import load_pipeline, parameters, schema_parameter, with_accelerators, with_images
 from souk.cli.view import RunView
 from souk.config import load_config
+from souk.errors import of_disk
 from souk.ingest.packed import unpacked
 from souk.serving.beside import Ended
 from souk.workspace import Workspace
@@ -285,3 +287,8 @@ def test_what_did_not_answer_is_told_in_its_own_words(
     assert main(["check", "--config", str(config)]) == 2
     said = "Expected TensorFlow's process to answer. Received: nothing in 120 s. Ask again: the machine may be busy"
     assert capsys.readouterr().err.startswith(f"souk check: {said}")
+
+
+def test_a_disk_that_is_full_is_told_as_that() -> None:
+    said = str(of_disk(OSError(errno.ENOSPC, "No space left on device")))
+    assert said.startswith("Expected free space on the disk. Received: No space left on device.")

@@ -221,6 +221,13 @@ def test_what_the_commands_print(releases, capsys):
     assert capsys.readouterr().out == f"{b} -> {a}\n"
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_goes_back_nowhere(name, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["rollback", name, "--workspace", str(tmp_path)])
+    assert ended.value.code == 2 and "the name of a release, received an empty text" in capsys.readouterr().err
+
+
 def test_what_could_not_be_measured_is_not_shown(releases, monkeypatch):
     """Of a head that is not learned."""
     workspace, (name, *_) = releases

@@ -3,10 +3,13 @@
 import threading
 
 import pytest
+import yaml
 from redis import Redis
 
 from souk.cli import main
+from souk.config import load_config
 from souk.publication import BEGUN, publishing
+from souk.steps.build_features import build_features
 from souk.store import publish
 from souk.store.address import PASSWORD
 from souk.store.feast_store import Access, FeastStore
@@ -81,6 +84,23 @@ def test_a_publication_to_a_redis_that_hangs_ends_and_holds_nobody_up(tmp_path, 
     with redis_server(tmp_path) as server, server.frozen(), monkeypatch.context() as alone:
         alone.setattr(publish, "publishing", lambda *_, **__: pytest.fail("it asks before it holds others up"))
         assert "Timeout" in refused(workspace, server.uri, capsys)
+
+
+def test_a_run_for_a_redis_that_is_away_ends_before_its_first_step(tmp_path, capsys):
+    uri = f"redis://127.0.0.1:{free_port()}/0"
+    lines = "user_id,item_id,event_type,timestamp\n", "u,i,click,1700000000000\n"
+    (tmp_path / "events.csv").write_text("".join(lines))
+    config = {"name": "away", "data": {"events": {"path": "events.csv"}}, "online_store": {"uri": uri}}
+    config["objectives"] = {"engaged": {"events": ["click"]}, "satisfied": {"events": ["click"], "min_value": 4}}
+    (tmp_path / "away.yaml").write_text(yaml.safe_dump(config))
+    place = tmp_path / "w"
+    assert main(["run", "--config", str(tmp_path / "away.yaml"), "--workspace", str(place)]) == 2
+    told = capsys.readouterr()
+    assert f"souk run: Expected a Redis that takes user states at {uri}. Received: ConnectionError" in told.err
+    assert "▸" not in told.out and not [*(place / "runs").glob("*.log")]
+    settings = load_config(tmp_path / "away.yaml").for_step("build_features")
+    with pytest.raises(StoreError, match="ConnectionError"):  # on a cluster, where the step is the first to ask
+        build_features(settings, str(place), "FnApiRunner", "[]", str(tmp_path / "no tables"), str(tmp_path / "f"))
 
 
 def test_who_waits_for_another_publication_is_told(tmp_path):

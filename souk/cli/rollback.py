@@ -11,7 +11,7 @@ from souk.workspace import Workspace
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_workspace(parser)
-    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="which one (default: the one before)")
+    parser.add_argument("name", nargs="?", type=_named, metavar="NAME", help="which one (default: the one before)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -19,5 +19,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     workspace = Workspace(Path(arguments.workspace))
     before = workspace.current_release()
-    print(f"{before or 'nothing'} -> {rollback(workspace, arguments.name)}")
+    print(f"{before or 'nothing'} -> {rollback(workspace, arguments.name or '')}")
     return 0
+
+
+def _named(text: str) -> str:
+    """A name: of a variable that is empty, the default would go back one release."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected the name of a release, received an empty text")
+    return text

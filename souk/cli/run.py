@@ -59,6 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_workspace(workspace, config.name)
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
     with workspace.locked() as lock:
+        if config.online_store.uri:
+            from souk.store.publish import try_redis  # Feast takes seconds to import
+
+            try_redis(workspace.feast, config.online_store.uri)  # which the last step needs, whatever is cached
         _tell_other_data(workspace, config)
         log = workspace.runs / f"{started}.log"
         with log.open("w", encoding="utf-8") as file:

@@ -29,7 +29,7 @@ from souk.ingest.tables import content_of
 from souk.metrics import LEAST_USERS
 from souk.progress import report
 from souk.spec import FeatureSpec
-from souk.store.publish import publish
+from souk.store.publish import publish, try_redis
 from souk.workspace import Workspace
 
 
@@ -50,6 +50,8 @@ def build_features(
         Counts, and `events_per_second` of the whole build.
     """
     sections = parse_step_config("build_features", config)
+    if sections.online_store.uri:
+        try_redis(Workspace(Path(workspace)).feast, sections.online_store.uri)
     spec = spec_of(sections, Path(tables))
     started = time.monotonic()
     counts = build(Path(tables), Path(features), spec, sections.split, Runner.parse(beam_runner, beam_options))

@@ -90,8 +90,7 @@ def publish(
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
     if uri:
-        with answering(uri):
-            _try(client(folder, uri))
+        try_redis(folder, uri)
     with answering(uri), publishing(folder, tell=tell):
         count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
         _write_text(folder / SPECS / f"{spec.of_states.hash}.json", spec.of_states.to_json())
@@ -122,14 +121,20 @@ def publish(
     return count
 
 
-def _try(asked: Any) -> None:
-    """Locks, writes and deletes as a publication does: what a Redis refuses is told before others are held up, and
-    before any state is gone."""
+def try_redis(folder: str | Path, uri: str) -> None:
+    """Locks, writes and deletes as a publication does: what a Redis refuses is told before the work that it is for,
+    before others are held up, and before any state is gone.
+
+    Raises:
+        StoreError: it does not answer, or refuses.
+    """
     key = f"souk:trial:{uuid.uuid4().hex}"
-    with alone(partial(_script, asked), [f"{key}:lock"]), asked.pipeline(transaction=True) as pipe:
-        pipe.hset(key, "field", "value")
-        pipe.delete(key)
-        pipe.execute()
+    with answering(uri):
+        asked = client(Path(folder).absolute(), uri)
+        with alone(partial(_script, asked), [f"{key}:lock"]), asked.pipeline(transaction=True) as pipe:
+            pipe.hset(key, "field", "value")
+            pipe.delete(key)
+            pipe.execute()
 
 
 def client(folder: Path, uri: str) -> Any:

@@ -41,7 +41,7 @@ def answering(uri: str) -> Iterator[None]:
         if not type(error).__module__.startswith("redis."):
             raise
         remedy = remedy_for(
-            error, "Is it running, and is that its address? What is written already stays; publish again."
+            error, "Is it running, and is that its address? What is written already stays; do it again."
         )
         received = f"{type(error).__name__}: {said(error)}"
         raise StoreError(f"a Redis that takes user states at {shown(uri)}", received, remedy) from error
