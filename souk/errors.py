@@ -67,10 +67,15 @@ def shown(uri: str) -> str:
     return f"{scheme if slashes else ''}{slashes}…@{after}"
 
 
+def not_taken(error: OSError) -> SoukError:
+    """What the operating system refused a server, for who asked over the network: no path, which the log has."""
+    return SoukError("a server whose disk takes this", error.strerror or type(error).__name__, "Send it again later.")
+
+
 def of_disk(error: OSError) -> SoukError:
     """What the operating system refused, for a command that has no better word for it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f"free space for {error.filename}" if error.filename else "free space on the disk"
-        return SoukError(place, os.strerror(error.errno), "Make room, as by deleting old runs, and do it again.")
+        return SoukError(place, os.strerror(error.errno), "Make room, as by `souk release prune`, and do it again.")
     place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"
     return SoukError(place, error.strerror or str(error), "Check the path, your rights and the free space.")

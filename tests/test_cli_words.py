@@ -20,6 +20,15 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert text.count("\n\n") >= 2, "a description stands between usage and options"
 
 
+def test_debug_may_stand_after_an_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SoukError):
+        main(["release", "show", "gone", "--workspace", str(tmp_path), "--debug"])
+    assert main(["release", "show", "gone", "--workspace", str(tmp_path)]) == 2
+    with pytest.raises(SystemExit):
+        main(["release", "list", "--debugged", "--debug"])
+    assert capsys.readouterr().err.endswith("unrecognized arguments: --debugged. Did you mean '--debug'?\n")
+
+
 @pytest.mark.parametrize("port", ["99999", "-1", "http"])
 def test_what_is_no_port_is_refused_at_once(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

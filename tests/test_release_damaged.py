@@ -83,8 +83,8 @@ def test_a_damaged_history_is_named_with_the_way_out(place, capsys, command, con
     line = told(capsys, command.split(), workspace)
     assert f"{file} to be a list of names" in line and "`souk rollback NAME` goes back all the same" in line
     file.unlink()
-    assert rollback(workspace, other) == other
-    assert rollback(workspace, current) == current and history(workspace) == [other]
+    assert rollback(workspace, other) == (current, other)
+    assert rollback(workspace, current) == (other, current) and history(workspace) == [other]
 
 
 def test_what_was_rolled_back_is_named_where_it_cannot_be_read(place):

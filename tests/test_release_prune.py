@@ -19,6 +19,7 @@ from souk.serving.budget import Guards
 from souk.serving.served import Reader
 from souk.store.feast_store import Access
 from souk.workspace import Workspace
+from tests.full_disk import largest_file
 from tests.release_fixtures import deployed
 
 
@@ -57,8 +58,25 @@ def test_the_newest_the_current_and_the_one_before_stay(releases):
     assert set(gone) == {first, fourth} and all(size > 1000 for size in gone.values())
     assert release_names(workspace) == sorted([second, third, fifth])
     assert history(workspace) == [second], "no rollback goes to what is gone"
-    assert rollback(workspace) == second
+    assert rollback(workspace) == (third, second)
     assert not [*workspace.releases.glob(".deleted.*")]
+
+
+def test_on_a_full_disk_releases_go_and_a_rollback_names_what_it_cannot_write(releases):
+    workspace, (first, second, third, fourth, fifth) = releases
+    with largest_file(0):
+        with pytest.raises(OSError) as refused:
+            rollback(workspace)
+        assert refused.value.filename == str(workspace.releases / "rolled_back.json")
+        assert {*prune(workspace, 1)} == {first, fourth}
+    assert workspace.current_release() == third and release_names(workspace) == sorted([second, third, fifth])
+    assert rollback(workspace) == (third, second)
+
+
+def test_a_rollback_passes_over_what_somebody_deleted(releases):
+    workspace, (first, second, third, *_) = releases
+    shutil.rmtree(workspace.releases / second)
+    assert history(workspace) == [first] and rollback(workspace) == (third, first)
 
 
 def test_what_servers_and_experiments_use_and_what_is_named_stays(releases):

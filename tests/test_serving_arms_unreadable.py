@@ -1,5 +1,7 @@
 """An experiments file that cannot be read is refused with the reason."""
 
+import os
+
 import pytest
 
 from tests.arms_fixtures import arms_of, write
@@ -18,7 +20,16 @@ def folder(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize(("spoil", "why"), [(latin, "Save it as UTF-8"), (folder, "IsADirectoryError: Is a directory")])
+def pipe(path):
+    """To open one waits for a writer, for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [(latin, "Save it as UTF-8"), (folder, "Received: something else"), (pipe, "Received: something else")],
+)
 def test_a_file_that_cannot_be_read_is_refused_once_with_the_reason(tmp_path, caplog, spoil, why):
     workspace = write_workspace(tmp_path / "workspace")
     arms = arms_of(workspace, TEXT)
@@ -28,5 +39,6 @@ def test_a_file_that_cannot_be_read_is_refused_once_with_the_reason(tmp_path, ca
     assert list(arms.now.plan.experiments) == ["e"]
     if workspace.experiments.is_dir():
         workspace.experiments.rmdir()
+    workspace.experiments.unlink(missing_ok=True)
     write(workspace, TEXT)
     assert arms.look() and not arms.rejected

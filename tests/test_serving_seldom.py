@@ -55,11 +55,13 @@ def test_calls_that_a_full_disk_refuses_are_a_line(caplog):
     """As are rows that an item tower cannot take."""
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left on device", "/srv/log")
 
     async def calls():
         call = SimpleNamespace(body=body, headers={})
-        return [(await take(call)).status_code for take in (events.take, items.upsert) for _ in range(5)]
+        answers = [await take(call) for take in (events.take, items.upsert) for _ in range(5)]
+        assert all(b"No space left" in answer.body and b"/srv" not in answer.body for answer in answers)
+        return [answer.status_code for answer in answers]
 
     async def body():
         return b'{"items": [{"item_id": "new"}]}'
@@ -70,7 +72,9 @@ def test_calls_that_a_full_disk_refuses_are_a_line(caplog):
     assert asyncio.run(calls()) == [503] * 10
     tower = ItemVectors(SimpleNamespace(vectors=lambda inputs: 1 / 0), SimpleNamespace(of=lambda entity: []), 4)
     assert np.isnan(tower.of([{}] * 5)).all()
-    said = [f"{name} not taken: OSError: [Errno 28] No space left on device" for name in ("events", "items")]
+    said = [
+        f"{name} not taken: OSError: [Errno 28] No space left on device: '/srv/log'" for name in ("events", "items")
+    ]
     assert caplog.messages == [*said, "item tower: ZeroDivisionError: division by zero"]
 
 

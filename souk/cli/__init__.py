@@ -74,6 +74,8 @@ def _done(command: str, words: list[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     module.configure(parser)
     arguments, strange = parser.parse_known_args(words)
+    arguments.debug |= "--debug" in strange  # after an action, whose own parser does not know it
+    strange = [word for word in strange if word != "--debug"]
     if strange:
         meant = nearest(strange[0].partition("=")[0], re.findall(r"--[\w-]+", parser.format_help()))
         parser.error(f"unrecognized arguments: {' '.join(strange)}{f'. {meant}' if meant else ''}")

@@ -17,9 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from souk.release.pointer import rollback  # and nothing more: who goes back is in a hurry
 
-    workspace = Workspace(Path(arguments.workspace))
-    before = workspace.current_release()
-    print(f"{before or 'nothing'} -> {rollback(workspace, arguments.name or '')}")
+    before, now = rollback(Workspace(Path(arguments.workspace)), arguments.name or "")
+    print(f"{before or 'nothing'} -> {now}")
     return 0
 
 

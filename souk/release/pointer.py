@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from souk.errors import SoukError, unknown
@@ -45,8 +45,9 @@ def release_folder(workspace: Workspace, name: str) -> Path:
 
 
 def history(workspace: Workspace) -> list[str]:
-    """The releases that were current before this one, the last at the end."""
-    return [name for name in _read(workspace, HISTORY) if name != workspace.current_release()]
+    """The releases that were current before this one and are there still, the last at the end."""
+    there = {*release_names(workspace)} - {workspace.current_release()}
+    return [name for name in _read(workspace, HISTORY) if name in there]
 
 
 def rolled_back(workspace: Workspace) -> list[str]:
@@ -90,8 +91,8 @@ def promote(workspace: Workspace, name: str, judged: Collection[str] | None) -> 
         return why
 
 
-def rollback(workspace: Workspace, name: str = "") -> str:
-    """Makes the release before the current one current again, or `name`; returns its name.
+def rollback(workspace: Workspace, name: str = "") -> tuple[str, str]:
+    """Makes the release before the current one current again, or `name`; returns the names of both, "" for none.
 
     The one that was current counts as rolled back from then on, and the one that is no longer does.
 
@@ -118,7 +119,7 @@ def _point(workspace: Workspace, name: str) -> None:
     _link(workspace, name)
 
 
-def _rollback(workspace: Workspace, name: str) -> str:
+def _rollback(workspace: Workspace, name: str) -> tuple[str, str]:
     before = history(workspace)
     if not name and not before:
         remedy = "`souk rollback NAME` goes to any of `souk release list`."
@@ -136,12 +137,7 @@ def _rollback(workspace: Workspace, name: str) -> str:
     else:
         _link(workspace, target)
         _write(workspace, HISTORY, before[:-1])
-    return target
-
-
-def forget(workspace: Workspace, names: Iterable[str]) -> None:
-    """Leaves releases out of what `rollback` goes back to; with the pointer held (`alone`)."""
-    _write(workspace, HISTORY, [name for name in _read(workspace, HISTORY) if name not in {*names}])
+    return current, target
 
 
 @contextlib.contextmanager
@@ -175,7 +171,12 @@ def _read(workspace: Workspace, file: str) -> list[str]:
 
 
 def _write(workspace: Workspace, file: str, names: list[str]) -> None:
-    with placed(workspace.releases / file) as fresh, fresh.open("w", encoding="utf-8") as out:
-        json.dump(names, out)
-        out.flush()
-        os.fsync(out.fileno())  # a machine that loses power may keep the new name and lose what is in it
+    path = workspace.releases / file
+    try:
+        with placed(path) as fresh, fresh.open("w", encoding="utf-8") as out:
+            json.dump(names, out)
+            out.flush()
+            os.fsync(out.fileno())  # a machine that loses power may keep the new name and lose what is in it
+    except OSError as error:
+        error.filename = str(path)  # of a write that fails the system names no file
+        raise

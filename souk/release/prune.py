@@ -11,7 +11,7 @@ from souk.folders import remove
 from souk.release.collections import collection_of, releases_in_use
 from souk.release.in_use import needed, searched
 from souk.release.manifest import NAME
-from souk.release.pointer import alone, forget, release_names
+from souk.release.pointer import alone, release_names
 from souk.workspace import Workspace
 
 GONE = ".deleted."  # what a folder's name begins with from when it is no release any more
@@ -22,7 +22,7 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
 
     Kept are the `keep` that were packaged last, the current one, the one before it, those of experiments, those that
     running servers and deploys said within the hour that they need, and further ones. A release goes at once: killed in
-    between, this leaves whole ones only, and the next call clears the rest.
+    between, this leaves whole ones only, and the next call clears the rest. It writes nothing: it works on a full disk.
 
     Args:
         workspace: of the releases.
@@ -41,7 +41,6 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
             return gone
         for left in workspace.releases.glob(f"{GONE}*"):
             remove(left)
-        forget(workspace, gone)
         for name in gone:
             fresh = workspace.releases / f"{GONE}{name}"
             os.replace(workspace.releases / name, fresh)  # half a folder would still be listed

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
-from souk.errors import SoukError, of_disk, unknown
+from souk.errors import SoukError, not_taken, unknown
 from souk.serving.events.live import Busy, LiveEvents
 from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.metrics import ServingMetrics
@@ -76,7 +76,7 @@ class EventsRoute:
             return ORJSONResponse({"error": text}, 429, again_after(1.0))
         except OSError as error:
             seldom.error("events not taken: %s: %s", type(error).__name__, error)
-            return ORJSONResponse({"error": str(of_disk(error))}, 503)
+            return ORJSONResponse({"error": str(not_taken(error))}, 503)
         self._metrics.events(taken.accepted, taken.duplicates, len(refused))
         why = [{"row": at, "event_id": _id(rows[at]), "reason": refused[at]} for at in sorted(refused)]
         answer = {**asdict(taken), "refused": why, "release": self._releases.now.bundle.name}

@@ -135,6 +135,8 @@ class Arms:
     def _text(self) -> tuple[str, SoukError | None]:
         """The file's text; of one that cannot be read the reason, as a text too, so that it is refused once."""
         try:
+            if self._file.exists() and not self._file.is_file():  # a look at a pipe would wait for who writes it
+                raise SoukError(f"{self._file} to be a file", "something else", "Put the file in its place.")
             return read_text(self._file) if self._file.exists() else "", None
         except SoukError as error:
             return str(error), error

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
-from souk.errors import SoukError, of_disk, unknown
+from souk.errors import SoukError, not_taken, unknown
 from souk.serving.beside import Ended
 from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.items.outcomes import Outcome
@@ -66,7 +66,7 @@ class ItemsRoute:
             raise
         except OSError as error:
             seldom.error("items not taken: %s: %s", type(error).__name__, error)
-            return ORJSONResponse({"error": str(of_disk(error))}, 503)
+            return ORJSONResponse({"error": str(not_taken(error))}, 503)
         self._metrics.items(outcome.accepted, len(outcome.refused))
         release = self._releases.now.bundle.name
         return ORJSONResponse({**asdict(outcome), "release": release})
