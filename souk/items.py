@@ -82,7 +82,7 @@ class ItemTable:
 
     Args:
         position: item id to position.
-        vectors: `[items, dim]` float32, unit length.
+        vectors: `[items, dim]` float32, unit length; items that training never saw may have less.
         counters: `[items, 2]` float32, as of the boundary: log events, satisfied rate.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
         available_until: `[items]` float64, UTC epoch milliseconds, the last moment; inf without an end.

@@ -180,14 +180,17 @@ def predicted_over_observed(bins: Sequence[Mapping[str, float]], positives: int 
 
 
 def reliability(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[str, float]]:
-    """Mean prediction and observed share in bins of equal size, in the order of the predictions.
+    """Mean prediction and observed share in bins of equal size, in the order of the predictions. Examples of one
+    prediction have their mean label, so that a bin's edge among them depends on nothing but how many there are.
 
     Args:
         predicted: `[examples]` probabilities.
         observed: `[examples]` 0 or 1.
         bins: at most this many.
     """
-    order = np.argsort(predicted, kind="stable")
+    _, equal = np.unique(predicted, return_inverse=True)
+    observed = (np.bincount(equal, observed) / np.bincount(equal))[equal]
+    order = np.argsort(equal, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return [
         {"predicted": float(predicted[part].mean()), "observed": float(observed[part].mean()), "count": len(part)}

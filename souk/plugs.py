@@ -36,7 +36,7 @@ class Items:
         positions: by id.
         titles: "" where an item has none.
         available: `[items]` bool.
-        vectors: `[items, dim]` float32, unit length, by the item tower.
+        vectors: `[items, dim]` float32, by the item tower: unit length, new items up to a tenth less.
         created_at: `[items]` float64, UTC epoch milliseconds; NaN where unknown.
         events: `[items]` float32, engaging events up to the training.
         numbers: by declared numeric column, `[items]` float32; NaN where an item has none.

@@ -13,12 +13,12 @@ class Added:
     """What each candidate adds to those chosen: `squared` `[C]`, from 1 for all to SAME for what is there already.
 
     Args:
-        vectors: `[C, dim]`, unit length.
+        vectors: `[C, dim]`, of which the directions count.
         places: how many are chosen at most.
     """
 
     def __init__(self, vectors: np.ndarray, places: int) -> None:
-        self._vectors, self._size = vectors, 0
+        self._vectors, self._size = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SAME), 0
         self._basis = np.zeros((places, vectors.shape[1]), np.float32)
         self.squared = np.ones(len(vectors))
 

@@ -61,6 +61,19 @@ def test_a_first_release_behind_the_best_baseline_is_promoted_with_a_warning(mad
     assert not any(rule.warning for rule in judge(*made(chance), "popularity", Evaluate(bootstrap=200)).rules)
 
 
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "where"),
+    [(-0.03, -0.001, 0.02, "not certainly ahead of"), (-0.03, -0.02, -0.01, "behind"), (0.01, 0.02, 0.03, "ahead of")],
+)
+def test_what_chance_alone_puts_behind_is_not_told_to_be_behind(made, low, mean, high, where):
+    metrics, per_user = copy.deepcopy(made(0.6))
+    lead = metrics["protocols"]["rolling"]["differences"]["co_visitation"][SETTINGS.primary]
+    lead |= {"low": low, "mean": mean, "high": high}
+    first, *warned = judge(metrics, per_user, "", SETTINGS).rules
+    assert f"It is {where} the best baseline" in first.detail
+    assert [rule.name for rule in warned if rule.warning] == ["beats_co_visitation"] * (where == "behind")
+
+
 @pytest.mark.parametrize(("chance", "share", "told"), [(0.1, 0.5, True), (0.1, 0.49, False), (0.6, 0.5, False)])
 def test_a_rejection_says_where_what_was_shown_decides(made, chance, share, told):
     """Where half of the queries have a logged slate, and a first release or a champion's challenger is not ahead."""

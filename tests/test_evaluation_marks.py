@@ -60,6 +60,9 @@ def test_what_is_hidden_then_or_later_is_not_known_yet(asking):
         )
         assert told(asked.queries, catalogue) == [(5, ["b"], []), (9, ["c"], ["b"])]
         assert told(frozen_queries(window, catalogue, spec), catalogue) == [(0, ["b", "c"], [])]
+    between = [event("b", "hide", START + 2), ("ann", "c", "click", START + 5), ("ann", "b", "click", START + 9)]
+    _, window, catalogue = asking(spec, *between)
+    assert told(frozen_queries(window, catalogue, spec), catalogue) == [(0, ["c", "b"], [])], "hidden after the start"
 
 
 def test_what_was_shown_often_is_neither_ranked_nor_asked_for(asking):

@@ -59,6 +59,14 @@ def test_items_that_come_after_the_window_are_not_counted(tmp_path, monkeypatch)
         setting, [FixedSlates(setting.catalogue, ["c"], {"c": 0.9})], [Popularity(setting.catalogue)]
     )
     assert metrics["items"] == 6
+    without = write_artifacts(tmp_path / "without", EVENTS, ITEMS | {"late": True}, START, (), {"late": START + 3})
+    write_examples(without[1], {})
+    before = Setting.read(Evaluate(bootstrap=100), spec, *without, told.append)
+    catalogue = before.catalogue
+    figures, _ = measure_models(before, [FixedSlates(catalogue, ["c"], {"c": 0.9})], [Popularity(catalogue)])
+    assert figures["protocols"]["rolling"]["models"] == metrics["protocols"]["rolling"]["models"], (
+        "what comes after the window moves no figure"
+    )
     assert [line for line in told if "queries" in line and not line.endswith("users, 6 items")] == []
     assert len(told) >= 2
     told.clear()

@@ -95,6 +95,9 @@ def test_what_was_not_to_be_had_any_more_is_not_ranked(read):
     window, catalogue = read(spec, items=ITEMS | {"late": True}, until=until)
     known = zip(catalogue.ids, catalogue.until.tolist(), strict=True)
     assert {item: time for item, time in known if time < FOREVER} == until
+    for time in (START, 7 + START, 8 + START):
+        there = sum(catalogue.to_be_had(place, time) for place in np.flatnonzero(catalogue.born <= time))
+        assert catalogue.on_offer(time) == there, "an item is there at its last moment"
     assert catalogue.listed.tolist() == [item not in ("a", "c", "gone") for item in catalogue.ids]
     asked = ask(window, catalogue, spec, 20)
     wanted = [("ann", 1, ["d"]), ("ann", 5, ["b"]), ("eve", 7, ["new"])]

@@ -84,6 +84,24 @@ def test_models_that_are_ranked_together_are_ranked_as_alone(read, monkeypatch):
             assert found.top.tolist() == alone.top.tolist()
 
 
+def test_models_whose_times_are_compared_take_turns_at_being_first(read, monkeypatch):
+    """What the rules beside them take of the processor would fall on the first alone."""
+    monkeypatch.setattr("souk.evaluation.protocol.TOGETHER", 1)
+    spec, order = spec_of("always"), []
+    window, catalogue = read(spec)
+
+    class Told(Popularity):
+        def score(self, queries):
+            order.append((self.name, len(queries)))
+            return super().score(queries)
+
+    pair = [Told(catalogue), Told(catalogue)]
+    pair[0].name, pair[1].name = "challenger", "champion"
+    rank_all(pair, rolling_queries(window, catalogue, spec, most=20), catalogue)
+    assert [name[:5] for name, _ in order] == ["chall", "champ", "champ", "chall", "chall", "champ"]
+    assert {count for _, count in order} == {1}
+
+
 def test_a_model_that_fails_beside_the_others_stops_the_evaluation(read):
     spec = spec_of("always")
     window, catalogue = read(spec)

@@ -135,6 +135,15 @@ def test_predicted_over_observed_of_the_bins_that_tell():
     assert np.isnan(predicted_over_observed(bins[:1])).all() and np.isnan(predicted_over_observed([])).all()
 
 
+def test_of_one_prediction_for_all_the_order_of_the_examples_says_nothing():
+    """A head that was not learned says one chance; users come one after another."""
+    for labels in (np.r_[np.ones(500), np.zeros(500)], np.r_[np.zeros(500), np.ones(500)]):
+        bins = reliability(np.full(1000, 0.5), labels)
+        assert [part["observed"] for part in bins] == pytest.approx([0.5] * 10) and calibration_error(bins) == 0
+    mixed = reliability(np.array([0.2, 0.4, 0.4, 0.4]), np.array([0, 1, 0, 0]), bins=2)
+    assert [part["observed"] for part in mixed] == pytest.approx([1 / 6, 1 / 3])
+
+
 def test_reliability_of_few_examples():
     assert reliability(np.array([0.5]), np.array([1.0])) == [{"predicted": 0.5, "observed": 1.0, "count": 1}]
     assert reliability(np.zeros(0), np.zeros(0)) == []
@@ -202,6 +211,8 @@ def test_log_loss_by_hand():
     assert log_loss(np.array([0.5, 0.8]), np.array([1, 0])) == pytest.approx(-(math.log(0.5) + math.log(0.2)) / 2)
     assert math.isnan(log_loss(np.zeros(0), np.zeros(0)))
     assert math.isfinite(log_loss(np.array([0.0]), np.array([1])))
+    rare = log_loss(np.array([0.001, 0.999, 0.0005]), np.array([1, 0, 0]))
+    assert rare == pytest.approx(-(2 * math.log(0.001) + math.log(0.9995)) / 3)
 
 
 def test_calibration_error_weighs_bins_by_their_examples():

@@ -40,9 +40,9 @@ class Figures:
         return {}
 
     def figure(self, queries, vectors, counts):
-        lean = float(self.tower.lean.value)
+        lean, length = self.tower.leaning
         kept = np.any(self.tower.known_vectors.value, axis=1).sum()
-        self.asked.append((round(lean, 4), len(vectors), int(kept), int(counts.sum())))
+        self.asked.append((round(lean, 4), round(length, 4), len(vectors), int(kept), int(counts.sum())))
         return self.figures[f"at_{round(100 * lean)}"]
 
 
@@ -54,18 +54,18 @@ def test_the_items_that_stand_in_as_new_go_through_the_tower_in_parts(market, fi
     sizes, call = [], towers.ItemTower._leaning
     told = lambda self, content: sizes.append(len(content)) or call(self, content)  # noqa: E731
     monkeypatch.setattr(towers.ItemTower, "_leaning", told)
-    choose_lean(model, market.catalogue, taken, Figures(model, at_0=0.5, at_35=0.5), 0, print)
+    choose_lean(model, market.catalogue, taken, Figures(model, at_0=0.5, at_100=0.5), 0, print)
     assert len(sizes) > 4 and max(sizes) <= 2
 
 
 @pytest.mark.parametrize(
     ("figures", "chosen", "asked"),
     [
-        ({"at_0": 0.5, "at_35": 0.49}, 0.35, [0, 0.35]),
-        ({"at_0": 0.5, "at_35": 0.489, "at_20": 0.6}, 0.2, [0, 0.35, 0.2]),
-        ({"at_0": 0.5, "at_35": 0.3, "at_20": 0.4, "at_10": 0.48, "at_5": 0.49}, 0.05, [0, 0.35, 0.2, 0.1, 0.05]),
-        ({"at_0": 0.5, "at_35": 0.3, "at_20": 0.4, "at_10": 0.48, "at_5": 0.48}, 0, [0, 0.35, 0.2, 0.1, 0.05]),
-        ({"at_0": 0.0, "at_35": 0.0}, 0.35, [0, 0.35]),
+        ({"at_0": 0.5, "at_100": 0.49}, 1, [0, 1]),
+        ({"at_0": 0.5, "at_100": 0.489, "at_20": 0.6}, 0.2, [0, 1, 0.2]),
+        ({"at_0": 0.5, "at_100": 0.3, "at_20": 0.4, "at_10": 0.48, "at_5": 0.49}, 0.05, [0, 1, 0.2, 0.1, 0.05]),
+        ({"at_0": 0.5, "at_100": 0.3, "at_20": 0.4, "at_10": 0.48, "at_5": 0.48}, 0, [0, 1, 0.2, 0.1, 0.05]),
+        ({"at_0": 0.0, "at_100": 0.0}, 1, [0, 1]),
     ],
 )
 def test_the_most_that_costs_known_items_at_most_two_in_a_hundred(market, fitted, figures, chosen, asked):
@@ -73,11 +73,12 @@ def test_the_most_that_costs_known_items_at_most_two_in_a_hundred(market, fitted
     before = {name: getattr(model.item_tower, name).numpy() for name in ("known_content", "known_vectors")}
     judge, told = Figures(model, **figures), []
     choose_lean(model, market.catalogue, taken, judge, 0, told.append)
-    assert float(model.item_tower.lean.value) == pytest.approx(chosen) and f" by {chosen:g} " in told[0]
-    assert [each[0] for each in judge.asked] == pytest.approx(asked)
+    assert model.item_tower.leaning == pytest.approx((chosen, length := 0.94 if chosen == 1 else 1))
+    assert f" by {chosen:g} " in told[0] and f" {length:g} long" in told[0]
+    assert [each[:2] for each in judge.asked] == [(lean, 0.94 if lean == 1 else 1) for lean in asked]
     known = np.count_nonzero(taken)
     again = max(1, round(0.1 * known))
-    assert {each[1:] for each in judge.asked} == {(len(taken) + again, known - again, known)}
+    assert {each[2:] for each in judge.asked} == {(len(taken) + again, known - again, known)}
     for name, values in before.items():
         np.testing.assert_array_equal(getattr(model.item_tower, name), values, "as after the fit")
 
@@ -101,7 +102,7 @@ def test_a_fit_with_a_judge_chooses_once_and_what_is_made_of_it_keeps_that(marke
     model = market.towers(FREE)
     fit, told = TowerFit(model, market.sequences, market.catalogue, FREE), []
     fit.fit(start, 2, told.append, judge)
-    assert leans == pytest.approx([0, *LEANS[:-1]]) and float(model.item_tower.lean.value) == 0
+    assert leans == pytest.approx([0, *(lean for lean, _ in LEANS[:-1])]) and float(model.item_tower.lean.value) == 0
     assert sum("new items lean by 0 " in line for line in told) == 1
     fit.refresh(end, 2, told.append)
     assert len(leans) == len(LEANS) and float(model.item_tower.lean.value) == 0

@@ -49,6 +49,9 @@ def test_new_items_lean_to_known_ones_of_their_content_and_these_stay(market):
     leant = found[0.0] + 0.5 * neighbours / np.linalg.norm(neighbours, axis=1, keepdims=True)
     np.testing.assert_allclose(found[0.5], leant / np.linalg.norm(leant, axis=1, keepdims=True), atol=1e-5)
     assert (np.abs(found[0.5] - found[0.0]).max(axis=1) > 1e-3).all()
+    model.item_tower.lean_by(0.5, 0.94)
+    np.testing.assert_allclose(model.item_tower(unknown(market)), 0.94 * found[0.5], atol=1e-6)
+    np.testing.assert_array_equal(item_vectors(model, market.catalogue)[seen], vectors[0.5][seen])
 
 
 def test_they_lean_to_the_most_taken_ones(market, monkeypatch):

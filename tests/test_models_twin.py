@@ -81,7 +81,7 @@ def test_the_test_window_changes_nothing_of_a_twin(tmp_path, monkeypatch):
 def test_a_release_leans_as_its_twin_or_by_the_number_of_its_config(tmp_path, monkeypatch):
     for name in ("ServedQueryTower", "ServedItemTower"):
         monkeypatch.setattr(f"souk.models.export.{name}.save", lambda *given: None)
-    monkeypatch.setattr("souk.models.lean.LEANS", (0.15,))
+    monkeypatch.setattr("souk.models.lean.LEANS", ((0.15, 0.95), (0.0, 1.0)))
     world = World(tmp_path, other=False)
     monkeypatch.setattr("souk.steps.train_two_tower.load_transform", lambda _, entity: world.transforms[str(entity)])
 
@@ -90,12 +90,13 @@ def test_a_release_leans_as_its_twin_or_by_the_number_of_its_config(tmp_path, mo
         towers = str(tmp_path / f"{window}-{lean}")
         given = (str(tmp_path / "workspace"), str(world.features), towers, previous)
         train_two_tower(json.dumps(config), window, 0, *given)
-        told = json.loads((tmp_path / f"{window}-{lean}" / "training.json").read_text())["new_item_lean"]
-        assert np.load(f"{towers}/weights.npz")["two_tower/item_tower/lean"] == pytest.approx(told)
+        training = json.loads((tmp_path / f"{window}-{lean}" / "training.json").read_text())
+        told, weights = (training["new_item_lean"], training["new_item_length"]), np.load(f"{towers}/weights.npz")
+        assert tuple(weights[f"two_tower/item_tower/{name}"] for name in ("lean", "length")) == pytest.approx(told)
         return towers, told
 
     monkeypatch.setattr("souk.models.lean.KEPT", 0.0)
     twin, chosen = trained("twin", "auto")
-    assert chosen == pytest.approx(0.15)
-    assert trained("release", "auto", twin)[1] == pytest.approx(0.15)
-    assert trained("release", 0.25, twin)[1] == pytest.approx(0.25)
+    assert chosen == pytest.approx((0.15, 0.95))
+    assert trained("release", "auto", twin)[1] == pytest.approx((0.15, 0.95))
+    assert trained("release", 0.25, twin)[1] == pytest.approx((0.25, 1))

@@ -68,8 +68,8 @@ class BuildFeatures(Section):
 
 class TrainTwoTower(Section):
     """`id_dropout` and `user_dropout` hide item and user ids in training, so that content and history learn to do
-    without; an item without events leans to the known ones of the nearest content, by `new_item_lean` (`auto`: as far
-    as these can afford, `souk.models.lean`); `refresh_epochs` passes (`auto`: a quarter) go through a new window.
+    without; an item without events leans to the known ones of the nearest content, by `new_item_lean` (`auto`: as these
+    can afford, `souk.models.lean`); `refresh_epochs` passes (`auto`: a quarter) go through a new window.
 
     A batch holds `batch_rows` of the longest histories, or more of shorter ones. Each target is compared with
     `negatives` uniform draws and the batch's other targets, or with all items where these are few. `logq_strength` is

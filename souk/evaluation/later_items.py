@@ -15,7 +15,7 @@ from souk.evaluation.gone_columns import gone_columns
 from souk.features.tables import item_rows
 from souk.release.bundle import Bundle
 from souk.serving.inputs import item_inputs
-from souk.serving.signatures import ItemTower
+from souk.serving.signatures import ItemTower, sound
 from souk.spec import Entity, FeatureSpec
 
 ROWS = 10_000  # at a time
@@ -75,7 +75,7 @@ def later_items(bundle: Bundle, spec: FeatureSpec, tables: Path, features: Path)
         if again.any():
             columns = {name: [found[at][0][name] for at in np.flatnonzero(again)] for name in named}
             made[again] = tower.vectors(item_inputs(columns, bundle.spec))
-        fit = np.abs(np.linalg.norm(made.astype(np.float64), axis=1) - 1) < 0.01  # not so where one is not finite
+        fit = sound(made)
         taken += [row for (row, _), good in zip(found, fit.tolist(), strict=True) if good]
         unknown += sum(old is None and not good for (_, old), good in zip(found, fit.tolist(), strict=True))
         vectors.append(made[fit])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from souk.errors import SoukError
-from souk.metrics import Floats, Ints
+from souk.metrics import LEAST_USERS, Floats, Ints
 
 NORMAL = 1.96  # standard errors on either side of a 95% interval
 FEW_ROWS, FEW_REWARDED = 100, 50  # effective ones; of fewer, intervals are too narrow (docs/experiments.md)
@@ -100,7 +100,7 @@ def policy_value(
         doubts.append(
             f"what came of it is worth {rewarded:,.0f} rows with something alone: the intervals are too narrow"
         )
-    if away.max() > UNLIKELY:
+    if count >= LEAST_USERS and away.max() > UNLIKELY:
         why = "the propensities are not those of this log, or the policy shows what the log never could"
         doubts.append(f"the mean weight is {whole.mean(axis=0)[away.argmax()]:.3g} and not 1: {why}")
     return PolicyValue(
@@ -173,6 +173,8 @@ def _estimate(value: float, each: Floats, asked: Ints) -> Estimate:
 
 
 def _error(each: Floats, asked: Ints) -> float:
-    """The standard error of the mean of rows, of which those of one user go together."""
+    """The standard error of the mean of rows, of which those of one user go together; of one user alone infinite."""
     apart = np.bincount(asked, each - each.mean())
-    return math.sqrt(float((apart**2).sum())) / len(each)
+    if len(apart) < 2:
+        return math.inf
+    return math.sqrt(float((apart**2).sum()) * len(apart) / (len(apart) - 1)) / len(each)

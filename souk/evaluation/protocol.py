@@ -21,6 +21,7 @@ METRICS = ("hr@10", "ndcg@10", "mrr", "recall@10", "recall@50", "recall@100")
 TOP = 10
 RECALL_AT = (1, 2, 5, 10, 20, 50, 100, 200)
 CELLS = 8_000_000  # scores held at once of each model
+TOGETHER = 512  # queries of a batch at most
 SEED = 20
 
 
@@ -83,7 +84,7 @@ def rank_all(
     """`rank` of each model; all get a batch before the next one, so that they can share what they compute of it.
 
     Args:
-        scorers: the models, asked one after the other.
+        scorers: the models, asked one after the other, of every other batch in reverse: their times are compared.
         queries: asked of each.
         catalogue: the items.
         tell: is told now and then how many queries are answered.
@@ -100,11 +101,13 @@ def rank_all(
             part.add(np.array(scorer.score(part.queries), dtype=np.float32), ranking)
 
     with ThreadPoolExecutor(1) as other:
+        first = pairs[: len(scorers)]
         for start, batch in _batches(queries, len(catalogue.ids)):
             kept_out = [np.flatnonzero(gone | catalogue.absent(query)) for query in batch]
             part = _Part(start, batch, kept_out, [np.unique(query.history) for query in batch])
             meanwhile = other.submit(ask, pairs[len(scorers) :], part) if beside else None
-            ask(pairs[: len(scorers)], part)
+            ask(first, part)
+            first = first[::-1]  # what stands beside burdens the first of them more, and what they share falls to it
             if meanwhile:
                 meanwhile.result()
             if due():
@@ -148,7 +151,7 @@ def _ranks(scores: Floats, targets: Ints, known: Ints) -> tuple[Floats, Floats]:
 
 
 def _batches(queries: Sequence[Query], items: int) -> Iterator[tuple[int, Sequence[Query]]]:
-    size = max(1, CELLS // max(1, items))
+    size = min(TOGETHER, max(1, CELLS // max(1, items)))
     for start in range(0, len(queries), size):
         yield start, queries[start : start + size]
 

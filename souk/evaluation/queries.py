@@ -37,7 +37,8 @@ class Catalogue:
         engaged_users: per user, the positions that were engaged before the window, in order, repeats kept.
         popularity: `[items]` engaging events before the window.
         old: `[items]` bool: any event before the window.
-        start: where the window begins, UTC epoch milliseconds.
+        start: where the window begins, UTC epoch milliseconds, and
+        end: where it ends.
         engaged_times: per user, the times of `engaged_users`, UTC epoch milliseconds.
         born: `[items]` int64, since when each was there, UTC epoch milliseconds: from its creation or, if that is
             earlier, its first event; 0 where it is old or its creation unknown.
@@ -53,6 +54,7 @@ class Catalogue:
     popularity: Ints
     old: np.ndarray
     start: int
+    end: int
     engaged_times: Mapping[str, Ints]
     born: Ints
     until: Ints
@@ -83,8 +85,9 @@ class Catalogue:
 
     @property
     def listed(self) -> np.ndarray:
-        """`[items]` bool: available, and not ended when the window begins."""
-        return np.asarray(self.available & (self.until >= self.start))
+        """`[items]` bool, what some query of the window ranks: available, there before its end, and not ended at its
+        begin."""
+        return np.asarray(self.available & (self.until >= self.start) & (self.born < self.end))
 
 
 @dataclass(frozen=True)

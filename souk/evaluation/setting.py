@@ -61,8 +61,8 @@ class Setting:
 
     @property
     def items(self) -> int:
-        """How many items some query of the window ranks: those that are available and came to be before its end."""
-        return int((self.catalogue.listed & (self.catalogue.born < self.window.end)).sum())
+        """How many items some query of the window ranks."""
+        return int(self.catalogue.listed.sum())
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -68,15 +68,16 @@ def read_window(
     if most and engaging > most:
         tell(f"{most:,} of the {engaging:,} users who engage in the window are drawn (evaluate.max_users)")
         users = sorted(sorted(users, key=lambda user: hashlib.sha256(user.encode()).digest())[:most])
-    catalogue = _read_catalogue(tables, features, spec, inside, start, windows.end)
+    catalogue = _read_catalogue(tables, features, spec, inside, (start, end), windows.end)
     found = _read_users(tables, spec, users, start, end, context)
     return catalogue, replace(found, engaging=engaging, last_out=windows.last_out)
 
 
 def _read_catalogue(
-    tables: Path, features: Path, spec: FeatureSpec, inside: pa.Table, start: int, end: int
+    tables: Path, features: Path, spec: FeatureSpec, inside: pa.Table, bounds: tuple[int, int], end: int
 ) -> Catalogue:
-    """The catalogue at `start`, of data that go to `end`; `inside` are the history events of the window."""
+    """The catalogue of the window between `bounds`, of data that go to `end`; `inside` are its history events."""
+    start, until = bounds
     items = item_columns(features, "item_id", "available", "created_at", "available_until")
     ids = tuple(items["item_id"].to_pylist())
     position = {item: place for place, item in enumerate(ids)}
@@ -100,6 +101,7 @@ def _read_catalogue(
         popularity=np.bincount(places[engaged], minlength=len(ids)),
         old=old,
         start=start,
+        end=until,
         engaged_times={user: group["time"].to_numpy() for user, group in grouped.items()},
         born=_born(times_of(items, "created_at", 0).astype(np.int64), old, position, inside),
         until=times_of(items, "available_until", FOREVER).astype(np.int64),

@@ -9,9 +9,9 @@ import numpy as np
 from souk.models.judge import RetrievalJudge
 from souk.models.retrieve import item_vectors, vectors_of
 from souk.models.sequences import Catalogue
-from souk.models.towers import LEAN, TwoTower, as_new
+from souk.models.towers import LEAN, LENGTH, TwoTower, as_new
 
-LEANS = (LEAN, 0.2, 0.1, 0.05, 0.0)
+LEANS = ((LEAN, LENGTH), (0.2, 1.0), (0.1, 1.0), (0.05, 1.0), (0.0, 1.0))  # and lengths, what costs most first
 SHARE = 0.1  # of the known items, as many as stand among them as if they were new
 KEPT = 0.98  # of the known items' figure
 
@@ -24,7 +24,7 @@ def choose_lean(
     seed: int,
     report: Callable[[str], None],
 ) -> None:
-    """Gives the item tower the greatest of LEANS at which known items keep KEPT of what they have without any.
+    """Gives the item tower the first of LEANS at which known items keep KEPT of what they have without any.
 
     A draw of the known items stands among all once more, as if nothing were known of them but their content; none of
     them is one that they lean to. Who has no item yet that training never saw learns so what later ones will cost.
@@ -45,13 +45,13 @@ def choose_lean(
     again = as_new(catalogue.features, drawn)
     queries = judge.queries(model)
 
-    def figure(lean: float) -> float:
-        tower.lean_by(lean)
+    def figure(lean: float, length: float) -> float:
+        tower.lean_by(lean, length)
         vectors = np.concatenate([item_vectors(model, catalogue), vectors_of(model, again)])
         return judge.figure(queries, vectors, taken > 0)
 
-    bare = figure(0.0)
-    found = next(lean for lean in LEANS if not lean or figure(lean) >= KEPT * bare)
-    tower.lean_by(found)
-    report(f"new items lean by {found:g} to the known items of their content")
+    bare = figure(*LEANS[-1])
+    found = next((each for each in LEANS[:-1] if figure(*each) >= KEPT * bare), LEANS[-1])
+    tower.lean_by(*found)
+    report(f"new items lean by {found[0]:g} to the known items of their content, and are {found[1]:g} long")
     tower.lean_to(catalogue.features, taken)

@@ -17,7 +17,7 @@ from souk.models.inputs import UNKNOWN, FeatureEncoder, TransformedFeature
 
 Inputs = Mapping[str, tf.Tensor]
 AMONG = 16_384  # known items to which a new one may lean; the item tower has them again: 8 MB where `dim` is 64
-LEAN = 0.35  # of new items, where nothing is known of what known ones can afford
+LEAN, LENGTH = 1.0, 0.94  # of new items, where nothing is known of what known ones can afford
 BREADTH = 0.02  # by which a neighbour's cosine is less where it counts a third
 
 
@@ -88,7 +88,8 @@ class ItemTower(keras.layers.Layer):
 
     An item that training never saw is its content, and leans to the known items of the nearest content (a mapping by
     neighbours, Gantner et al. 2010, with a smooth kernel, so that rounding decides nothing). Without it, known items,
-    whose own embeddings stand out, leave a new one no place among all, however well it suits.
+    whose own embeddings stand out, leave a new one no place among all, however well it suits. Where it leans far, a
+    length below 1 gives known items back what it would take from them; the order among new ones is the same.
     """
 
     def __init__(self, shape: TowerShape, config: TrainTwoTower, items: IdTable) -> None:
@@ -105,11 +106,13 @@ class ItemTower(keras.layers.Layer):
         if self.among:
             made = partial(self.add_weight, shape=(self.among, self.dim), initializer="zeros", trainable=False)
             self.known_content, self.known_vectors = made(name="known_content"), made(name="known_vectors")
-            first = keras.initializers.Constant(LEAN if self._lean == "auto" else self._lean)
-            self.lean = self.add_weight(shape=(), initializer=first, trainable=False, name="lean")
+            lean, length = (LEAN, LENGTH) if self._lean == "auto" else (self._lean, 1.0)
+            made = partial(self.add_weight, shape=(), trainable=False)
+            self.lean = made(initializer=keras.initializers.Constant(lean), name="lean")
+            self.length = made(initializer=keras.initializers.Constant(length), name="length")
 
     def call(self, item: Inputs, training: bool = False) -> tf.Tensor:
-        """Transformed item features `[...]` or `[..., length]` → unit vectors `[..., dim]`."""
+        """Transformed item features `[...]` or `[..., length]` → `[..., dim]`: unit vectors, of new items shorter."""
         vector = self._own(item, training)
         if training or not self._leans():
             return vector
@@ -127,20 +130,23 @@ class ItemTower(keras.layers.Layer):
         return tf.math.l2_normalize(vector, axis=-1)
 
     def _leaning(self, content: tf.Tensor) -> tf.Tensor:
-        """`[new, dim]`: unit vectors of content alone, moved towards the mean of their neighbours by `lean`."""
+        """`[new, dim]`: unit vectors of content alone, moved towards the mean of their neighbours by `lean`, and
+        `length` long."""
         near = tf.matmul(content, self.known_content.value, transpose_b=True)
         neighbours = tf.matmul(tf.nn.softmax(near / BREADTH), self.known_vectors.value)
-        return tf.math.l2_normalize(content + self.lean.value * tf.math.l2_normalize(neighbours, axis=-1), axis=-1)
+        moved = content + self.lean.value * tf.math.l2_normalize(neighbours, axis=-1)
+        return self.length.value * tf.math.l2_normalize(moved, axis=-1)
 
-    def lean_by(self, lean: float | Literal["auto"]) -> None:
-        """Says how far new items lean; `auto` leaves it as it is."""
+    def lean_by(self, lean: float | Literal["auto"], length: float = 1.0) -> None:
+        """Says how far new items lean, and how long they are; `auto` leaves it as it is."""
         if self.among and lean != "auto":
             self.lean.assign(lean)
+            self.length.assign(length)
 
     @property
-    def leaning(self) -> float:
-        """How far new items lean."""
-        return float(self.lean.value) if self.among else 0.0
+    def leaning(self) -> tuple[float, float]:
+        """How far new items lean, and how long they are."""
+        return (float(self.lean.value), float(self.length.value)) if self.among else (0.0, 1.0)
 
     def lean_to(self, features: Inputs, taken: np.ndarray) -> None:
         """Says to what new items lean: to the AMONG most taken ones. Rows of zeros fill up, which lead nowhere.

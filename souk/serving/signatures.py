@@ -137,12 +137,18 @@ class ItemTower(_Model):
         return self._saved.graph("serve") or partial(self._run, self.path, "serve")
 
     def vectors(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The unit vectors `[rows, dim]` float32 of raw features."""
+        """The vectors `[rows, dim]` float32 of raw features."""
         rows = len(next(iter(inputs.values())))
         parts = (
             {name: values[start : start + ITEMS] for name, values in inputs.items()} for start in range(0, rows, ITEMS)
         )
         return np.concatenate([self._serve(part)["vector"] for part in parts])
+
+
+def sound(vectors: np.ndarray) -> np.ndarray:
+    """`[rows]` bool: which of an item tower's vectors are numbers of a length that it may give."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return np.asarray((lengths > 0.9) & (lengths < 1.01))
 
 
 class Ranker(_Model):

@@ -107,8 +107,9 @@ def train_two_tower(
         "candidate_recall": recall,
         "seconds": sum(epoch["seconds"] for epoch in history),
     }
-    record = {"window": window, "boundary": boundary, "trained_until": end, "new_item_lean": model.item_tower.leaning}
-    record |= {"history": history, "metrics": metrics}
+    lean, length = model.item_tower.leaning
+    record = {"window": window, "boundary": boundary, "trained_until": end}
+    record |= {"new_item_lean": lean, "new_item_length": length, "history": history, "metrics": metrics}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     finished(checkpoints)
     return metrics

@@ -27,7 +27,7 @@ from souk.serving.items.outcomes import Batch, Followed, Outcome, Replayed, Reti
 from souk.serving.items.replay import Replay, plain, replay
 from souk.serving.items.vectors import Changed, ItemVectors, Missing, Vectors
 from souk.serving.recommender import Recommender
-from souk.serving.signatures import ItemTower
+from souk.serving.signatures import ItemTower, sound
 
 logger = logging.getLogger(__name__)
 REPLAYED = 10_000  # rows at a time
@@ -237,8 +237,7 @@ class LiveItems:
         """The rows that can be taken, and the recommender with them."""
         batch = self._checked(rows, times, may_create)
         found = self._vectors_now(batch, vectors)
-        lengths = np.linalg.norm(found.astype(np.float64), axis=1)
-        fit = np.abs(lengths - 1) < 0.01  # not so where one is not finite either
+        fit = sound(found)
         for (item, _), good in zip(list(batch.taken.items()), fit.tolist(), strict=True):
             if not good:
                 batch.drop(item, NO_VECTOR)
