@@ -35,8 +35,8 @@ def map_uses(events: Table) -> None:
 
 
 def skip_uses(events: Table) -> None:
-    """Leaves out, by `skip`, what comes after a purchase where there is one, and most often without one, for what users
-    had before: all of it would be a choice of theirs, and their own things what slates are asked for.
+    """Leaves out, by `skip`, what comes after a purchase where there is one, and often has none, for what users had
+    before: all of it would be a choice of theirs, and their own things what slates are asked for.
 
     What is used without a purchase all along, as what a subscription has, is chosen by its use.
     """
