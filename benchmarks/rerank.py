@@ -95,6 +95,7 @@ class Lists:
             tops.append(positions[order])
             gains.append((taken[order] / np.log2(2 + np.arange(len(order)))).sum())
             vectors = reranker.items.vectors[tops[-1]]
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
             pairs = max(1, len(order) * (len(order) - 1))
             apart.append(1 - ((vectors @ vectors.T).sum() - len(order)) / pairs)
         shares = [self.popular[top].mean() for top in tops]

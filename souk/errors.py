@@ -69,7 +69,9 @@ def shown(uri: str) -> str:
 
 def not_taken(error: OSError) -> SoukError:
     """What the operating system refused a server, for who asked over the network: no path, which the log has."""
-    return SoukError("a server whose disk takes this", error.strerror or type(error).__name__, "Send it again later.")
+    return SoukError(
+        "a server that can write this down", error.strerror or type(error).__name__, "Send it again later."
+    )
 
 
 def of_disk(error: OSError) -> SoukError:

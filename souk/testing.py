@@ -40,6 +40,7 @@ def example_items(size: int = SIZE) -> Items:
     """The catalogue; of another size, with fewer items or more at the end."""
     vectors = np.random.default_rng(7).normal(size=(max(size, 2 * SIZE), DIM)).astype(np.float32)[:size]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[SIZE - 2 :] *= 0.94  # as of items that training never saw
     place = np.arange(size)
     ids = tuple(f"i{n}" for n in range(size))
     arrays = {

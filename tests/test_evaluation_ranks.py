@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from souk.evaluation.baselines import ItemKnn, Popularity
-from souk.evaluation.protocol import METRICS, _ranks, rank, rank_all
+from souk.evaluation.protocol import METRICS, _batches, _ranks, rank, rank_all
 from souk.evaluation.queries import (
     rolling_queries,
 )
@@ -100,6 +100,9 @@ def test_models_whose_times_are_compared_take_turns_at_being_first(read, monkeyp
     rank_all(pair, rolling_queries(window, catalogue, spec, most=20), catalogue)
     assert [name[:5] for name, _ in order] == ["chall", "champ", "champ", "chall", "chall", "champ"]
     assert {count for _, count in order} == {1}
+    monkeypatch.setattr("souk.evaluation.protocol.TOGETHER", 512)
+    assert [len(batch) for _, batch in _batches([None] * 500, 500)] == [250, 250]
+    assert len([*_batches([None] * 1500, 500)]) == 4 and not [*_batches([], 500)]
 
 
 def test_a_model_that_fails_beside_the_others_stops_the_evaluation(read):

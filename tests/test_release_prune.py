@@ -73,10 +73,29 @@ def test_on_a_full_disk_releases_go_and_a_rollback_names_what_it_cannot_write(re
     assert rollback(workspace) == (third, second)
 
 
-def test_a_rollback_passes_over_what_somebody_deleted(releases):
+def test_a_rollback_passes_over_what_somebody_deleted_and_over_nothing_else(releases):
     workspace, (first, second, third, *_) = releases
+    (workspace.releases / second / NAME).unlink()
+    with pytest.raises(SoukError, match=second):
+        rollback(workspace)
     shutil.rmtree(workspace.releases / second)
     assert history(workspace) == [first] and rollback(workspace) == (third, first)
+
+
+def test_what_is_pruned_and_comes_again_was_never_current(releases):
+    """Names are of content: the same release may be packaged again."""
+    workspace, (first, *_) = releases
+    shutil.copytree(workspace.releases / first, kept := workspace.root / "kept")
+    assert first in history(workspace) and first in prune(workspace, 1)
+    shutil.move(kept, workspace.releases / first)
+    assert first in release_names(workspace) and first not in history(workspace)
+
+
+def test_a_pipe_in_the_place_of_the_experiments_holds_nobody_up(releases):
+    workspace, _ = releases
+    os.mkfifo(workspace.root / "experiments.yaml")
+    with pytest.raises(SoukError, match="to be a file"):
+        prune(workspace, 1)
 
 
 def test_what_servers_and_experiments_use_and_what_is_named_stays(releases):

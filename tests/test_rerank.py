@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from souk.config import Rerank, parse_config
 from souk.errors import SoukError
 from souk.rerank import Reranker, kept_rules, written
+from souk.rerank_rules import Added
 from tests.rerank_fixtures import NOW, SPEC, logs, reranker, shop
 
 CONFIG = """
@@ -71,6 +72,19 @@ def test_a_copy_of_what_is_chosen_comes_last():
     items = shop(circle(0, 0, 0, 60, 61))
     assert rerank(items, [0.9, 0.9, 0.9, 0.5, 0.4], diversity=0.5)[:2] == [0, 3]
     assert sorted(rerank(items, [0.9, 0.9, 0.9, 0.5, 0.4], diversity=1.0)) == [0, 1, 2, 3, 4]
+
+
+def test_what_an_item_adds_is_of_directions_whatever_the_lengths():
+    """Vectors of new items are shorter: a copy of one adds nothing all the same."""
+    vectors = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[5] = vectors[0]
+    added = [Added(vectors * lengths, 3) for lengths in (1.0, np.array([[0.94], [1], [1], [0.94], [1], [0.94]]))]
+    for each in added:
+        each.take(0)
+        each.take(2)
+    np.testing.assert_allclose(added[0].squared, added[1].squared, atol=1e-5)
+    assert added[1].squared[5] < 1e-5 < added[1].squared[1]
 
 
 def test_caps_keep_the_best_of_each_value():

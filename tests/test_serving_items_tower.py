@@ -10,6 +10,7 @@ import pytest
 
 from souk.config import Repeat
 from souk.index.exact import ExactIndex
+from souk.models.towers import LENGTH
 from souk.serving.events.live import LiveEvents
 from souk.serving.events.log import EventLog
 from souk.serving.items.live import LiveItems
@@ -19,6 +20,7 @@ from souk.serving.items.sales import Sales
 from souk.serving.recommender import Recommender
 from souk.serving.releases import Releases
 from souk.serving.request import Request
+from souk.serving.signatures import sound
 from tests.events_fixtures import Shop, row
 from tests.serving_fixtures import IDS, NOW, STATES, vectors, write_shop
 
@@ -33,6 +35,12 @@ def shop(tmp_path_factory):
     bundle = write_shop(tmp_path_factory.mktemp("tower") / "shop")
     bundle = replace(bundle, spec=replace(bundle.spec, repeat=Repeat(sold_once=True)))
     return bundle, Recommender.load(bundle, ExactIndex(vectors(), bundle.available), None)
+
+
+def test_a_vector_of_a_new_item_is_sound_where_a_tower_may_give_it():
+    unit = np.array([0.6, 0.8], np.float32)
+    lengths = [1, LENGTH, 1.005, 0.5, 1.1, 0, np.nan, np.inf]
+    assert sound(np.array([length * unit for length in lengths])).tolist() == [True] * 3 + [False] * 5
 
 
 @pytest.fixture

@@ -234,4 +234,8 @@ def test_a_new_item_is_like_those_of_its_content(recommender):
     changed = recommender.with_items(pa.table(rows), vectors()[[IDS.index("g2-03")]])
     assert ids(slate(changed, item_id="new", k=1)) == ["g2-03"]
     assert ids(slate(changed, item_id="g2-03", k=1)) == ["new"]
+    shorter = recommender.with_items(pa.table(rows), 0.9 * vectors()[[IDS.index("g2-03")]])
+    assert ids(slate(shorter, item_id="g2-03", k=1)) == ["new"], "by the angle, whatever the length"
+    named = slate(shorter, item_id="g2-03", k=2, candidates=["g2-04", "new"])
+    assert ids(named)[0] == "new"
     assert replace(asked(item_id="new"), user_id="ann").similar is False

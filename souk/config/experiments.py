@@ -173,6 +173,16 @@ def parse_experiments(text: str, origin: str = FILE) -> Experiments:
         raise SoukError(f"{origin}: {error.expected}", error.received, error.remedy) from error
 
 
+def refuse_other_than_file(path: Path) -> None:
+    """For what watches a path, or holds a lock while it reads it.
+
+    Raises:
+        SoukError: a folder is there, or a pipe, whose reader waits for who writes it.
+    """
+    if path.exists() and not path.is_file():
+        raise SoukError(f"{path} to be a file", "something else", "Put the file in its place.")
+
+
 def read_experiments(path: Path) -> Experiments:
     """Reads the file at a path.
 

@@ -92,7 +92,7 @@ def policy_value(
     errors = np.array([_error(place, asked) for place in whole.T])
     away = np.abs(whole.mean(axis=0) - 1) / np.maximum(errors, 1e-9)
     doubts = []
-    if (count := int(asked.max()) + 1) < FEW_ROWS <= rows:
+    if (count := int(asked.max()) + 1) < min(FEW_ROWS, rows):
         doubts.append(f"the rows are of {count:,} users: a few of them decide")
     if effective < FEW_ROWS:
         doubts.append(f"the weights are worth {effective:,.0f} rows of {rows:,}: a few rows decide")

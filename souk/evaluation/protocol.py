@@ -6,6 +6,7 @@ are no sampled negatives: they change the order of models (Krichene and Rendle 2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -151,7 +152,9 @@ def _ranks(scores: Floats, targets: Ints, known: Ints) -> tuple[Floats, Floats]:
 
 
 def _batches(queries: Sequence[Query], items: int) -> Iterator[tuple[int, Sequence[Query]]]:
-    size = min(TOGETHER, max(1, CELLS // max(1, items)))
+    """An even number of batches, so that each of two models is as often the first."""
+    most = min(TOGETHER, max(1, CELLS // max(1, items)))
+    size = max(1, math.ceil(len(queries) / (2 * math.ceil(len(queries) / (2 * most)) or 1)))
     for start in range(0, len(queries), size):
         yield start, queries[start : start + size]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from souk.config.experiments import read_experiments
+from souk.config.experiments import read_experiments, refuse_other_than_file
 from souk.errors import SoukError
 from souk.release.manifest import verify
 from souk.release.pointer import history, release_names
@@ -19,6 +19,7 @@ def releases_in_use(workspace: Workspace, further: Iterable[str] = ()) -> set[st
     Raises:
         SoukError: the file of experiments is wrong, so that nobody knows which releases servers go on with.
     """
+    refuse_other_than_file(workspace.experiments)
     arms = read_experiments(workspace.experiments).releases if workspace.experiments.exists() else []
     return {workspace.current_release(), *history(workspace)[-1:], *arms, *further} & set(release_names(workspace))
 

@@ -46,8 +46,8 @@ def release_folder(workspace: Workspace, name: str) -> Path:
 
 def history(workspace: Workspace) -> list[str]:
     """The releases that were current before this one and are there still, the last at the end."""
-    there = {*release_names(workspace)} - {workspace.current_release()}
-    return [name for name in _read(workspace, HISTORY) if name in there]
+    names = (name for name in _read(workspace, HISTORY) if name != workspace.current_release())
+    return [name for name in names if (workspace.releases / name).is_dir()]
 
 
 def rolled_back(workspace: Workspace) -> list[str]:
@@ -138,6 +138,13 @@ def _rollback(workspace: Workspace, name: str) -> tuple[str, str]:
         _link(workspace, target)
         _write(workspace, HISTORY, before[:-1])
     return current, target
+
+
+def forget(workspace: Workspace, names: Collection[str]) -> None:
+    """Takes releases that are gone out of the history, where one of the name may come again; with the pointer held."""
+    left = _read(workspace, HISTORY)
+    if {*left} & {*names}:
+        _write(workspace, HISTORY, [name for name in left if name not in names])
 
 
 @contextlib.contextmanager

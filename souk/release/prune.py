@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from souk.folders import remove
 from souk.release.collections import collection_of, releases_in_use
 from souk.release.in_use import needed, searched
 from souk.release.manifest import NAME
-from souk.release.pointer import alone, release_names
+from souk.release.pointer import alone, forget, release_names
 from souk.workspace import Workspace
 
 GONE = ".deleted."  # what a folder's name begins with from when it is no release any more
@@ -22,7 +23,7 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
 
     Kept are the `keep` that were packaged last, the current one, the one before it, those of experiments, those that
     running servers and deploys said within the hour that they need, and further ones. A release goes at once: killed in
-    between, this leaves whole ones only, and the next call clears the rest. It writes nothing: it works on a full disk.
+    between, this leaves whole ones only, and the next call clears the rest. It works on a full disk, too.
 
     Args:
         workspace: of the releases.
@@ -45,6 +46,8 @@ def prune(workspace: Workspace, keep: int, further: Iterable[str] = (), dry: boo
             fresh = workspace.releases / f"{GONE}{name}"
             os.replace(workspace.releases / name, fresh)  # half a folder would still be listed
             remove(fresh)
+        with contextlib.suppress(OSError):  # a disk that is full all the same: `history` passes over what is gone
+            forget(workspace, gone)
     return gone
 
 

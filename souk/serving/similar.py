@@ -28,6 +28,7 @@ from souk.state import UserState
 logger = logging.getLogger(__name__)
 FOLLOWERS = "co_visitation"
 SMOOTH = 60  # of the ranks: ibid.
+LEAST_LENGTH = 1e-9  # of a vector that is divided by its length
 Rank = Callable[[Sequence[Request]], list[Ranking]]
 
 
@@ -93,7 +94,7 @@ class Similar:
                 [self.catalogue.matching(requests[row].filter, requests[row].timestamp) for row in searched],
             )
             for row, line, answered in zip(searched, positions, healthy, strict=True):
-                found[row] = line[line >= 0][: self._wanted(requests[row])]
+                found[row] = self._nearest(line[line >= 0], places[row])[: self._wanted(requests[row])]
                 if not answered:
                     notes[row].append("index_unavailable")
         return found
@@ -133,8 +134,7 @@ class Similar:
         if request.candidates is not None:
             named = np.array(sorted(self.catalogue.known(request.candidates)), np.int64)
             named = named[allowed(named)]
-            cosines = self.items.vectors[named] @ self.items.vectors[place]
-            near, followers = named[np.argsort(-cosines, kind="stable")], followers[np.isin(followers, named)]
+            near, followers = self._nearest(named, place), followers[np.isin(followers, named)]
         lists = {TOWERS: near, FOLLOWERS: followers}
         both = merged(lists, len(near) + len(followers))
         scores = np.zeros(len(self.catalogue.ids))
@@ -142,6 +142,13 @@ class Similar:
             scores[own] += 1 / (SMOOTH + np.arange(1, len(own) + 1))
         names = both.names() if request.candidates is None else ["candidates"] * len(both.positions)
         return Candidates(both.positions, None, names), np.log(scores[both.positions])
+
+    def _nearest(self, positions: np.ndarray, place: int) -> np.ndarray:
+        """Some items by their cosine with one, the greatest first. By products new ones, which may be shorter, would
+        stand behind."""
+        vectors = self.items.vectors[positions]
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1), LEAST_LENGTH)
+        return np.asarray(positions[np.argsort(-(vectors @ self.items.vectors[place]) / lengths, kind="stable")])
 
     def _wanted(self, request: Request) -> int:
         return max(self.settings.candidates, request.k)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments
+from souk.config.experiments import FILE, SPEC, Experiments, parse_experiments, refuse_other_than_file
 from souk.config.text import read_text
 from souk.errors import SoukError
 from souk.serving.budget import by_turns
@@ -135,8 +135,7 @@ class Arms:
     def _text(self) -> tuple[str, SoukError | None]:
         """The file's text; of one that cannot be read the reason, as a text too, so that it is refused once."""
         try:
-            if self._file.exists() and not self._file.is_file():  # a look at a pipe would wait for who writes it
-                raise SoukError(f"{self._file} to be a file", "something else", "Put the file in its place.")
+            refuse_other_than_file(self._file)
             return read_text(self._file) if self._file.exists() else "", None
         except SoukError as error:
             return str(error), error

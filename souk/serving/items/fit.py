@@ -16,7 +16,7 @@ from souk.spec import Entity, FeatureSpec
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."
 EXTREME = "Look for extreme values in the row."
-NO_VECTOR = str(SoukError("content that the item tower has a vector of length 1 for", "none such", EXTREME))
+NO_VECTOR = str(SoukError("content that the item tower has a vector for", "none such", EXTREME))
 COLUMNS = ("title", "available", "created_at", "available_until")
 NO_CONTENT = {"item_id", "available", "available_until"}  # what says nothing of what an item is
 
