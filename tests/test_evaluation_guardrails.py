@@ -111,6 +111,13 @@ def test_the_slice_that_is_furthest_beyond_its_own_limit_is_the_worst():
     assert (rule.passed, rule.numbers["slice"]) == (False, "small")
 
 
+def test_a_slice_that_certainly_loses_is_the_worst_before_one_that_may_lose_more():
+    told = {"users": 90, "challenger": 0.3, "champion": 0.4}
+    slices = {"noisy": told | {"difference": -0.1, "high": 0.02}, "sure": told | {"difference": -0.05, "high": -0.04}}
+    rule = RULES["worst_slice"]({"primary": "ndcg@10", "protocols": {"rolling": {"against_champion": slices}}}, 0.05)
+    assert (rule.passed, rule.numbers["slice"]) == (False, "sure")
+
+
 def test_the_head_that_broke_is_told_before_one_that_is_further_off_and_no_worse_than_the_champions():
     size = {"examples": LEAST_EXAMPLES, "positives": LEAST_OF_EACH}
     errors = {"slate": {"engaged": 0.9, "kept": 0.1}, "champion": {"engaged": 0.95, "kept": 0.01}}
