@@ -134,6 +134,22 @@ def test_the_parity_of_a_column_called_activity_is_that_of_its_values(read):
     assert {gap["highest"], gap["lowest"]} == {"user activity: runs", "user activity: swims"} and gap["gap"] == 0
 
 
+def test_the_parity_of_towns_is_over_the_mean_of_their_users():
+    """Everyone of a town fares alike, so all that is uncertain is what users of both differ by: .0075 is its square."""
+    spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
+    towns = {"user town: north": (60, 0.5), "user town: south": (180, 0.3), "user town: tiny": (LEAST_USERS - 1, 0.0)}
+    found = {
+        name: {"side": "user", "column": "town", "users": users, "models": {"slate": {"ndcg@10": point}}}
+        for name, (users, value) in towns.items()
+        for point in [dict.fromkeys(("mean", "low", "high"), value)]
+    }
+    gap = segment_gaps(found, spec, "slate", "ndcg@10")["town"]
+    assert (gap["highest"], gap["lowest"]) == ("user town: north", "user town: south")
+    error = 1.959964 * (0.0075 / 60 + 0.0075 / 180) ** 0.5
+    bounds = [gap[name] * 0.35 for name in ("low", "gap", "high")]
+    assert bounds == pytest.approx([0.2 - error, 0.2, 0.2 + error], abs=1e-6)
+
+
 @pytest.mark.parametrize(("value", "rest"), [("other", "all others"), ("all others", "(all others)")])
 def test_rare_values_are_one_slice_and_a_value_of_its_name_stays_itself(read, value, rest):
     spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
@@ -220,6 +236,38 @@ def test_a_slice_with_few_served_users_is_behind_where_a_sign_test_says_so(read,
     found = user_losses(parts, targets, slate, champion, "ndcg@10", samples=50)
     assert found and {part["high"] < 0 for part in found.values()} == {behind}
     assert {part["lose"] for part in found.values()} == {len(set(theirs) - set(ours))}
+
+
+def losses(read, towns, per_town, lose):
+    """Of the first town the champion alone serves so many users; of each other one both serve one user."""
+    spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
+    names = [f"u{n:03d}" for n in range(towns * per_town)]
+    events = [(name, "a", "click", START - DAY) for name in names] + [(name, "b", "click", START + 5) for name in names]
+    users = [{"user_id": name, "town": f"t{n // per_town}"} for n, name in enumerate(names)]
+    window, catalogue = read(spec, events, users=users)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    shown, targets = np.zeros((len(queries), 10), np.int64), Targets.of(queries)
+    numbers = [int(query.user_id[1:]) for query in queries]
+    both = [n >= per_town and n % per_town == 0 for n in numbers]
+    theirs = [np.array([1.0 if n < lose or served else np.inf]) for n, served in zip(numbers, both, strict=True)]
+    ours = [np.array([1.0 if served else np.inf]) for served in both]
+    slate, champion = Ranking("slate", ours, ours, shown), Ranking("champion", theirs, theirs, shown)
+    parts = slices_of(targets, catalogue, content_of(catalogue), spec)
+    return user_losses(parts, targets, slate, champion, "ndcg@10", samples=50)
+
+
+@pytest.mark.parametrize(("towns", "slices", "behind"), [(1, 1, True), (10, 11, False)])
+def test_the_level_of_the_sign_test_is_shared_by_all_slices(read, towns, slices, behind):
+    """Seven lose and none gains, by chance .008: less than .01, and more than an eleventh of it."""
+    found = losses(read, towns, per_town=60, lose=7)
+    losing = [part for part in found.values() if part["lose"]]
+    assert len(found) == slices and max(part["served"] for part in losing) < LEAST_SERVED
+    assert {part["high"] < 0 for part in losing} == {behind}
+
+
+@pytest.mark.parametrize(("users", "found"), [(LEAST_USERS, True), (LEAST_USERS - 1, False)])
+def test_a_slice_of_the_least_users_counts(read, users, found):
+    assert bool(losses(read, 1, users, lose=7)) is found
 
 
 def test_the_sign_test_is_exact():
