@@ -79,6 +79,13 @@ def test_one_row_that_was_next_to_impossible_is_told_and_cut():
     assert cut.snips.value == pytest.approx(0.2, abs=0.002) and cut.effective_rows > 900
 
 
+def test_a_weight_that_is_cut_counts_as_the_largest_that_is_allowed():
+    """Weights of 10, 1, 1 and 1, cut to 4; what came of the first two is 1."""
+    found = policy_value([1, 1, 0, 0], [0.1, 0.5, 0.5, 0.5], [1, 0.5, 0.5, 0.5], most=4)
+    assert (found.ips.value, found.snips.value) == pytest.approx(((4 + 1) / 4, (4 + 1) / 7))
+    assert (found.largest_weight, found.clipped) == (10, 1 / 4)
+
+
 def test_few_clicks_are_told_however_many_rows():
     found = policy_value(np.arange(10_000) < 40, np.full(10_000, 0.5), np.full(10_000, 0.5))
     assert found.effective_rows == pytest.approx(10_000) and found.effective_rewarded == pytest.approx(40)
