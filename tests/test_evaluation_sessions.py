@@ -61,9 +61,11 @@ def test_a_visitor_is_known_by_the_session_alone(tmp_path):
     ],
 )
 def test_a_pause_ends_a_session(tmp_path, times, session):
-    _, places, visitors, *_ = asked(tmp_path, *times)
+    _, places, visitors, catalogue, _ = asked(tmp_path, *times)
     assert places == [0] * bool(session)
     assert [[event.item_id for event in visitor.past] for visitor in visitors] == [list(session)] * bool(session)
+    taken = [[catalogue.ids[place] for place in visitor.history] for visitor in visitors]
+    assert taken == [list(session)] * bool(session), "what baselines know"
 
 
 def test_what_is_no_engagement_is_seen_and_no_history(tmp_path):
