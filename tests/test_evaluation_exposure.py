@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from souk.evaluation import exposure
@@ -103,3 +104,12 @@ def test_models_have_intervals_and_their_differences_are_paired(known):
     assert list(found) == ["popularity"]
     assert found["popularity"]["mrr"]["mean"] == pytest.approx(1 - 1 / 40)
     assert found["popularity"]["popularity@10"]["mean"] == pytest.approx((1 + 2) / 2 - 2)
+
+
+def test_a_difference_is_that_of_each_user_in_whatever_order_they_come():
+    """The slate has .25 more for everybody; what users have differs much more, and in another order."""
+    names, values = [f"u{n:02d}" for n in range(40)], np.random.default_rng(0).random(40)
+    ours = pd.DataFrame({"user_id": names, "model": "slate", "mrr": values + 0.25})
+    theirs = pd.DataFrame({"user_id": names, "model": "popularity", "mrr": values})[::-1]
+    found = differences(pd.concat([ours, theirs]), "slate", samples=50)["popularity"]["mrr"]
+    assert [found[name] for name in ("low", "mean", "high")] == pytest.approx([0.25] * 3)
