@@ -68,6 +68,8 @@ def test_candidates_are_chosen_and_pleased_as_their_moment_says(drawn):
         assert found["chosen"][row, :10].tolist() == [name in took for name in own["items"][:10]]
         assert pleased[row, :10].tolist() == [name in liked for name in own["items"][:10]]
         assert (found["taken"][row], found["liked"]["satisfied"][row]) == (len(took), len(liked))
+        known = own["satisfied"] if own["satisfied_at"] < UNTIL else -1
+        assert found["labels"]["satisfied"][row] == known
     assert found["chosen"].any() and pleased.any() and (found["chosen"] & ~pleased).any()
 
 
