@@ -86,6 +86,20 @@ def test_item_knn_keeps_the_nearest_and_of_equal_ones_the_first(read):
     assert scores == pytest.approx([0, 2 / 10**0.5, 1 / 5**0.5, 0, 0], abs=2e-6)
 
 
+def test_item_knn_knows_the_last_items_of_a_long_history(read):
+    """Whoever had 4 had 5, and whoever had 0 had 1 and 2: of 0, 5, 4 and 4 again the last two distinct ones count.
+
+    So they do of who is learned from: who had 0, then 1 and 2, tells nothing of 0."""
+    spec = spec_of("always")
+    window, catalogue = read(spec)
+    query = replace(rolling_queries(window, catalogue, spec, most=1)[0], history=np.array([0, 5, 4, 4]))
+    others = [np.array(own) for own in ([4, 5], [1, 0, 0], [2, 0])]
+    scores = ItemKnn(of_histories(catalogue, others, 6), shrinkage=0.0, longest=2).score([query])[0]
+    assert scores == pytest.approx([0, 0, 0, 0, 1, 1], abs=2e-6)
+    short = ItemKnn(of_histories(catalogue, [np.array([0, 1, 2, 1])], 3), shrinkage=0.0, longest=2)
+    assert short.score([replace(query, history=np.array([0, 1, 2]))])[0] == pytest.approx([0, 1, 1], abs=2e-6)
+
+
 def test_item_knn_counts_over_the_whole_catalogue_once_and_not_for_each_item(read, monkeypatch):
     """Sixty users of 200,000 items: what it costs is theirs, not the square of the catalogue."""
     _, catalogue = read(spec_of("always"))

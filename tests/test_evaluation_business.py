@@ -112,6 +112,19 @@ def test_slates_are_worth_what_was_bought_of_them(tmp_path):
     )
 
 
+def test_a_share_of_the_value_is_of_what_users_buy_on_average(tmp_path):
+    """Ann buys three times and finds all of it, bob once and finds nothing; all costs the same."""
+    spec = engaged_by({"events": ["click", "purchase"]})
+    buyers = ["ann"] * 3 + ["bob"]
+    rows = [event(n, user, "purchase", START + n, price=2.0) for n, user in enumerate(buyers)]
+    window, catalogue = reader(tmp_path)(spec, rows)
+    queries = rolling_queries(window, catalogue, spec, most=20)
+    ranks = [np.array([1.0 if query.user_id == "ann" else np.inf]) for query in queries]
+    ranking, events = Ranking("x", ranks, [], np.full((4, 10), -1)), window_events(tmp_path / "0" / "tables", window)
+    told = value_per_slate([ranking], queries, events, content_of(catalogue), 10)["x"]
+    assert (told["value_per_slate@10"]["mean"], told["value_share@10"]) == (1.0, 0.5)
+
+
 def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):
     rows = [event(0, "ann", "click", START - 1), event(1, "ann", "click", START), event(2, "bob", "purchase", START)]
     spec = spec_of("always")

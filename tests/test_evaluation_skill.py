@@ -31,6 +31,15 @@ def test_examples_of_one_user_are_no_witnesses_of_each_other():
     assert found.high - found.low > 1.3 * (alone.high - alone.low)
 
 
+def test_the_interval_of_eight_users_by_hand():
+    """Four times ann, whose two are right beside all of the other class, and bob, whose two are beside half of it."""
+    scores, labels = np.tile([0.9, 0.1, 0.4, 0.6], 4), np.tile([1.0, 0.0, 1.0, 0.0], 4)
+    found = auc_interval(scores, labels, np.repeat(np.arange(8), 2))
+    sums = np.array([0.25 + 0.25, -0.25 - 0.25] * 4) / 8  # a class has eight examples
+    assert found.mean == 0.75
+    assert found.low == pytest.approx(0.75 - 1.96 * (8 / 7 * (sums**2).sum()) ** 0.5, abs=1e-4)
+
+
 def test_what_has_no_interval_has_none():
     one = auc_interval(np.array([0.1, 0.2]), np.array([0.0, 1.0]), np.array(["a", "a"]))
     same = auc_interval(np.array([0.1, 0.2]), np.array([1.0, 1.0]), np.array(["a", "b"]))
