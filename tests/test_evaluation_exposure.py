@@ -72,7 +72,7 @@ def test_a_user_of_many_queries_weighs_as_much_as_one_of_few(known):
 def test_popularity_curve_of_models_beside_the_data(known):
     queries, catalogue = known
     ids = tuple(f"i{n:03d}" for n in range(200))
-    there = {"available": np.ones(200, bool), "until": np.full(200, FOREVER)}
+    there = {"available": np.ones(200, bool), "born": np.zeros(200, np.int64), "until": np.full(200, FOREVER)}
     catalogue = replace(catalogue, ids=ids, popularity=np.arange(200, 0, -1), **there)
     queries = [replace(query, targets=np.array([n * 20])) for n, query in enumerate(queries)]  # places 0, 20, 40
     ranking = Ranking("x", [], [], shown([0, 1], [0, 1], [10, 30]))

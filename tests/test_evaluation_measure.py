@@ -64,15 +64,14 @@ def test_items_that_come_after_the_window_are_not_counted(tmp_path, monkeypatch)
     before = Setting.read(Evaluate(bootstrap=100), spec, *without, told.append)
     catalogue = before.catalogue
     figures, _ = measure_models(before, [FixedSlates(catalogue, ["c"], {"c": 0.9})], [Popularity(catalogue)])
-    assert figures["protocols"]["rolling"]["models"] == metrics["protocols"]["rolling"]["models"], (
-        "what comes after the window moves no figure"
-    )
+    models = [found["protocols"]["rolling"]["models"] for found in (metrics, figures)]
+    assert models[0] == models[1], "what comes after the window moves no figure"
     assert [line for line in told if "queries" in line and not line.endswith("users, 6 items")] == []
     assert len(told) >= 2
     told.clear()
     monkeypatch.setattr("souk.progress.WORD_SECONDS", -1.0)
     measure_models(setting, [FixedSlates(setting.catalogue, ["c"], {"c": 0.9})], [Popularity(setting.catalogue)])
-    assert told[1:3] == ["rolling: 3 of 3 queries", "rolling: all answered, measuring"]
+    assert told[1:4] == [f"rolling: {end}" for end in ("2 of 3 queries", "3 of 3 queries", "all answered, measuring")]
 
 
 def test_of_more_users_so_many_are_asked(tmp_path):
