@@ -178,7 +178,7 @@ def test_an_extreme_row_is_refused_alone_at_the_start_too(shops, log):
     ]
     outcome = live.upsert(rows)
     assert (outcome.accepted, [each.row for each in outcome.refused]) == (1, [0, 1, 3])
-    assert "price of at most" in outcome.refused[0].reason and "vector of length 1" in outcome.refused[1].reason
+    assert "price of at most" in outcome.refused[0].reason and "item tower has a vector" in outcome.refused[1].reason
     log.append([rows[1], {**DEAR, "item_id": "c"}], [True, True], NOW)  # of a release whose tower knew better
     assert served(shops[0], log, NOW - 9).replayed == Replayed(taken=2, refused=1)
 
