@@ -71,7 +71,7 @@ def test_items_that_come_after_the_window_are_not_counted(tmp_path, monkeypatch)
     told.clear()
     monkeypatch.setattr("souk.progress.WORD_SECONDS", -1.0)
     measure_models(setting, [FixedSlates(setting.catalogue, ["c"], {"c": 0.9})], [Popularity(setting.catalogue)])
-    assert told[1:4] == [f"rolling: {end}" for end in ("2 of 3 queries", "3 of 3 queries", "all answered, measuring")]
+    assert told[1:3] == ["rolling: 3 of 3 queries", "rolling: all answered, measuring"]
 
 
 def test_of_more_users_so_many_are_asked(tmp_path):

@@ -23,6 +23,7 @@ TOP = 10
 RECALL_AT = (1, 2, 5, 10, 20, 50, 100, 200)
 CELLS = 8_000_000  # scores held at once of each model
 TOGETHER = 512  # queries of a batch at most
+CALL = 64  # that a batch is a multiple of where it can: as many are asked at once (souk.evaluation.twins)
 SEED = 20
 
 
@@ -152,9 +153,10 @@ def _ranks(scores: Floats, targets: Ints, known: Ints) -> tuple[Floats, Floats]:
 
 
 def _batches(queries: Sequence[Query], items: int) -> Iterator[tuple[int, Sequence[Query]]]:
-    """An even number of batches, so that each of two models is as often the first."""
+    """As a rule an even number of batches, so that each of two models is as often the first."""
     most = min(TOGETHER, max(1, CELLS // max(1, items)))
-    size = max(1, math.ceil(len(queries) / (2 * math.ceil(len(queries) / (2 * most)) or 1)))
+    even = max(2, 2 * math.ceil(len(queries) / (2 * most)))
+    size = min(most, CALL * max(1, math.ceil(len(queries) / (even * CALL))))
     for start in range(0, len(queries), size):
         yield start, queries[start : start + size]
 
