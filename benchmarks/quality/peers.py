@@ -178,14 +178,15 @@ PEERS = (
         "sasrec:SasRec",
         fixed={"covered": 0.95},
         space={
-            "length": (50, 100),
+            "length": (50, 100, 200),
             "factors": (64, 128),
             "dropout": (0.2, 0.4),
+            "batch": (128, 32),  # of a thousand users, 128 in a step are eight steps a pass
             "negatives": (0, 256),  # the full softmax is the faster one where items are few (`Peer.sampled`)
             "layers": ("sasrec", "ligr"),
             "heads": (2, 1),
         },
-        epochs=(5, 10, 20, 30, 45, 60),
+        epochs=(5, 10, 20, 30, 45, 60, 90, 120),
     ),
     Peer(
         "tfrs_two_tower",
