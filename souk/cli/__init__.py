@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 import souk
@@ -85,15 +86,17 @@ def _done(command: str, words: list[str]) -> int:
         sys.stdout.flush()  # what reads it may have gone (`| head`), and at the exit nobody could say so
         return code
     except (SoukError, Unanswered) as error:
-        if arguments.debug:
-            raise
-        print(f"souk {command}: {error}", file=sys.stderr)
-        return 2
+        return _refused(command, str(error), arguments.debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the exit flushes once more
         return 128 + signal.SIGPIPE
     except OSError as error:
-        if arguments.debug:
-            raise
-        print(f"souk {command}: {of_disk(error)}", file=sys.stderr)
-        return 2
+        return _refused(command, of_disk(error), arguments.debug)
+
+
+def _refused(command: str, said: str, debug: bool) -> int:
+    """Tells an error that is being handled, and gives the exit code, which a traceback does not change."""
+    if debug:
+        traceback.print_exc()
+    print(f"souk {command}: {said}", file=sys.stderr)
+    return 2
