@@ -86,7 +86,7 @@ def _done(command: str, words: list[str]) -> int:
         sys.stdout.flush()  # what reads it may have gone (`| head`), and at the exit nobody could say so
         return code
     except (SoukError, Unanswered) as error:
-        return _refused(command, str(error), arguments.debug)
+        return _refused(command, error, arguments.debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the exit flushes once more
         return 128 + signal.SIGPIPE
@@ -94,9 +94,9 @@ def _done(command: str, words: list[str]) -> int:
         return _refused(command, of_disk(error), arguments.debug)
 
 
-def _refused(command: str, said: str, debug: bool) -> int:
-    """Tells an error that is being handled, and gives the exit code, which a traceback does not change."""
+def _refused(command: str, error: Exception, debug: bool) -> int:
+    """Tells the error that is being handled, and gives the exit code, which a traceback does not change."""
     if debug:
         traceback.print_exc()
-    print(f"souk {command}: {said}", file=sys.stderr)
+    print(f"souk {command}: {error}", file=sys.stderr)
     return 2
