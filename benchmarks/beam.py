@@ -67,7 +67,8 @@ def _marked(table: pa.Table, number: int) -> pa.Table:
 def main() -> None:
     """Builds the features of one tables folder."""
     from souk.features.impressions import write_impressions
-    from souk.features.pipeline import Runner, build
+    from souk.features.pipeline import build
+    from souk.features.runner import Runner
     from souk.features.windows import read_windows
     from souk.steps.build_features import spec_of
 

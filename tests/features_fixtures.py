@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from souk.config import DatasetConfig, parse_config
 from souk.features.columns import pad
-from souk.features.pipeline import Runner
 from souk.features.records import read_records
+from souk.features.runner import Runner
 from souk.schema import DAY_MS
 from souk.spec import Entity, FeatureSpec, read_spec
 from souk.state import Event

@@ -6,7 +6,7 @@ import pytest
 
 import souk
 from souk.cli import COMMANDS, main
-from souk.cli.options import not_negative, share
+from souk.cli.options import beam_runner, not_negative, share
 from souk.errors import SoukError, nearest, unknown
 
 
@@ -140,3 +140,19 @@ def test_a_second_file_of_one_table_is_refused(option: str, capsys: pytest.Captu
         main(["init", "--events", "a.csv", option, "b.csv", option, "c.csv", "--output", "x.yaml"])
     told = capsys.readouterr().err
     assert f"Expected one {option}. Received: " in told and "into one folder, or give a glob" in told
+
+
+@pytest.mark.parametrize("command", ["run", "submit", "tune"])
+def test_an_unknown_beam_runner_is_told_before_anything_runs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--config", "gone.yaml", "--beam-runner", "Foo"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "argument --beam-runner: Expected a Beam runner. Received: 'Foo'. " in said and "FlinkRunner" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["FnApiRunner", "FlinkRunner", "apache_beam.runners.direct.direct_runner.DirectRunner"]
+)
+def test_the_runners_of_beam_are_taken(name: str) -> None:
+    assert beam_runner(name) == name

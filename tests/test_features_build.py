@@ -13,8 +13,8 @@ import pytest
 
 from souk.errors import SoukError
 from souk.features.co_visitation import LIVES
-from souk.features.pipeline import Runner
 from souk.features.rules import BACK, DISTANCE, SUPPORT, VOTES
+from souk.features.runner import Runner
 from souk.features.transform import load_transform
 from souk.features.trends import half_life, trends
 from souk.features.windows import read_windows
@@ -221,7 +221,7 @@ def test_a_planted_future_changes_nothing_before_it(features, tmp_path):
 def test_two_builds_are_the_same_bytes(features, tmp_path):
     write_tables(tmp_path / "tables", EVENTS)
     code = (
-        "from pathlib import Path; from souk.features.pipeline import Runner, build\n"
+        "from pathlib import Path; from souk.features.pipeline import build; from souk.features.runner import Runner\n"
         "from tests.features_fixtures import bazaar, spec_of\n"
         f"root = Path({str(tmp_path)!r}); config = bazaar()\n"
         "build(root / 'tables', root / 'features', spec_of(config), config.split, Runner())"

@@ -4,7 +4,8 @@ import pytest
 
 from souk.errors import SoukError
 from souk.features import pipeline
-from souk.features.pipeline import OWN, Runner, build
+from souk.features.pipeline import OWN, build
+from souk.features.runner import Runner
 from tests.features_fixtures import bazaar, bazaar_events, build_bazaar, spec_of, write_tables
 
 

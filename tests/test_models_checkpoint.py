@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from souk.config import TrainRanker, parse_config
-from souk.features.pipeline import Runner, build
+from souk.features.pipeline import build
+from souk.features.runner import Runner
 from souk.features.transform import load_transform
 from souk.features.windows import read_windows
 from souk.models.checkpoint import Checkpoints, digest_of_inputs, finished

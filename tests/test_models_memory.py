@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from souk.config import TrainRanker, TrainTwoTower, parse_config
-from souk.features.pipeline import Runner, build
+from souk.features.pipeline import build
 from souk.features.records import read_records, write_records
+from souk.features.runner import Runner
 from souk.models.sequences import SHUFFLED_ROWS
 from tests.features_fixtures import CONFIG, bazaar_events, spec_of, write_tables
 

@@ -16,6 +16,7 @@ NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 # `tune_choose` is told of all results in one word of its command line, 190 bytes and the workspace's path for each, and
 # Linux takes 128 KiB for a word: this leaves 240 bytes for the path.
 MOST_TRIALS = 300
+BEAM_RUNNER = "FnApiRunner"  # souk.features.runner.EMBEDDED, without loading Beam
 
 
 class Parser(argparse.ArgumentParser):
@@ -160,6 +161,18 @@ def flags(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(f"expected words as a shell reads them, received {text!r}: {error}") from error
 
 
+def beam_runner(text: str) -> str:
+    """A runner that Beam knows; of the default one nobody has to load Beam to say so."""
+    if text != BEAM_RUNNER:
+        from souk.features.runner import Runner
+
+        try:
+            Runner.parse(text, "").check()
+        except SoukError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def registry(text: str) -> str:
     """A registry of images and a path in it, or "" for none."""
     if not re.fullmatch(r"|[\w.-]+(:\d+)?(/[a-z0-9._-]+)*/?", text, re.ASCII):
@@ -239,7 +252,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=at_least_one, default=0, metavar="N", help="epochs of the towers, instead of the config's"
     )
     parser.add_argument(
-        "--beam-runner", default="FnApiRunner", metavar="NAME", help="Beam runner (default: %(default)s)"
+        "--beam-runner",
+        type=beam_runner,
+        default=BEAM_RUNNER,
+        metavar="NAME",
+        help="Beam runner (default: %(default)s)",
     )
     parser.add_argument(
         "--beam-options",

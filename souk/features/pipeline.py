@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow_transform.beam as tft_beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from souk import outputs
 from souk.config import Split
 from souk.declared import item_features, user_features
-from souk.errors import SoukError
 from souk.features.acts import MARKS, write_acts, write_marks
 from souk.features.analyze import Analyze, describe, record_batch
 from souk.features.co_visitation import CountPairs, WriteRules, join_rules, write_trends
 from souk.features.ease import write_ease
 from souk.features.labels import engaging_rows
 from souk.features.responses import with_responses
+from souk.features.runner import Runner
 from souk.features.segments import write_popular
 from souk.features.shards import PARTS, BuildShard, event_columns, event_types, split_by_shard
 from souk.features.tables import counters, item_table, join_parts
@@ -43,41 +39,6 @@ OWN = frozenset(  # what stands in a features folder, and while it is made
     f"spec.json windows.json items.parquet transform sequences {PARTS} temporary examples.parquet user_state.parquet "
     f"counters.parquet co_visitation ease segment_popular acts.parquet tables.json {MARKS} {SLATES}".split()
 )
-EMBEDDED = "FnApiRunner"  # by name, because DirectRunner first looks for another runner on the network
-
-
-@dataclass(frozen=True)
-class Runner:
-    """How Beam runs.
-
-    Args:
-        name: `FnApiRunner` (embedded), or another that Beam knows, whose workers see the features folder under the
-            same path: they write shards into it.
-        options: Beam's own flags.
-    """
-
-    name: str = EMBEDDED
-    options: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, name: str, options: str) -> Runner:
-        """From the pipeline's parameters: `options` is a JSON list of flags, or empty."""
-        try:
-            flags = json.loads(options or "[]")
-        except json.JSONDecodeError as error:
-            raise SoukError("beam_options to be a JSON list of flags", repr(options), str(error)) from error
-        if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
-            raise SoukError("beam_options to be a JSON list of flags", repr(options), 'For instance ["--flag=1"].')
-        return cls(name.rsplit(".", 1)[-1] or EMBEDDED, tuple(flags))
-
-    def pipeline(self) -> beam.Pipeline:
-        """A new pipeline on this runner."""
-        if self.name == EMBEDDED:
-            return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(self.options)))
-        try:
-            return beam.Pipeline(options=PipelineOptions([f"--runner={self.name}", *self.options]))
-        except ValueError as error:
-            raise SoukError("a Beam runner", repr(self.name), f"{error}") from error
 
 
 def build(tables: Path, folder: Path, spec: FeatureSpec, split: Split, runner: Runner) -> dict[str, float]:

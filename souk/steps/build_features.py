@@ -21,8 +21,9 @@ from souk.features.impressions import write_impressions
 from souk.features.label_windows import few_labels
 from souk.features.labels import check_objectives, never_known
 from souk.features.matches import find_matches
-from souk.features.pipeline import Runner, build, find_windows
+from souk.features.pipeline import build, find_windows
 from souk.features.responses import is_told
+from souk.features.runner import Runner
 from souk.features.unnamed import unheard, unnamed
 from souk.features.windows import read_windows
 from souk.ingest.tables import content_of
