@@ -28,7 +28,7 @@ MAX_ROWS = 1000
 MOST_CALLS = 256  # that wait to be checked; those that wait for the disk are counted by events
 EXAMPLE = (
     'For example {"event_id": "e1", "user_id": "42", "item_id": "50", "event_type": "click", '
-    '"timestamp": 1700000000000}, or {"events": [...]} with several.'
+    '"timestamp": 1700000000000}, with the other columns that your data requires, or {"events": [...]} with several.'
 )
 
 
