@@ -43,14 +43,15 @@ class Runner:
         """A new pipeline on this runner."""
         if self.name == EMBEDDED:
             return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(self.options)))
+        self.check()
         try:
             return beam.Pipeline(options=PipelineOptions([f"--runner={self.name}", *self.options]))
         except ValueError as error:
-            raise SoukError("a Beam runner", repr(self.name), f"{error}") from error
+            raise SoukError(f"Beam options that {self.name} takes", repr(list(self.options)), str(error)) from error
 
     def check(self) -> None:
-        """Raises what `pipeline` would where Beam knows no runner of the name; starts nothing."""
+        """Raises SoukError where Beam knows no runner of the name; starts nothing."""
         try:
             create_runner(self.name)
         except ValueError as error:
-            raise SoukError("a Beam runner", repr(self.name), f"{error}") from error
+            raise SoukError("a Beam runner", repr(self.name), str(error)) from error
