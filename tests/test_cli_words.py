@@ -1,13 +1,17 @@
 """What a command line may say: help for every command, and the usage for every mistake."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 import souk
 from souk.cli import COMMANDS, main
-from souk.cli.options import beam_runner, not_negative, share
+from souk.cli.options import BEAM_RUNNER, not_negative, share
+from souk.cli.refusals import check_beam_runner
 from souk.errors import SoukError, nearest, unknown
+from souk.features.runner import EMBEDDED
+from tests.test_packaging import ROOT
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -142,17 +146,18 @@ def test_a_second_file_of_one_table_is_refused(option: str, capsys: pytest.Captu
     assert f"Expected one {option}. Received: " in told and "into one folder, or give a glob" in told
 
 
-@pytest.mark.parametrize("command", ["run", "submit", "tune"])
-def test_an_unknown_beam_runner_is_told_before_anything_runs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([command, "--config", "gone.yaml", "--beam-runner", "Foo"])
-    assert end.value.code == 2
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_an_unknown_beam_runner_is_told_before_anything_runs(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = shutil.copyfile(ROOT / "configs" / "movielens_100k.yaml", tmp_path / "config.yaml")
+    assert main([command, "--config", str(config), "--workspace", str(tmp_path / "w"), "--beam-runner", "Foo"]) == 2
     said = capsys.readouterr().err
-    assert "argument --beam-runner: Expected a Beam runner. Received: 'Foo'. " in said and "FlinkRunner" in said
+    assert "Expected a Beam runner. Received: 'Foo'. " in said and "FlinkRunner" in said
+    assert not (tmp_path / "w").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["FnApiRunner", "FlinkRunner", "apache_beam.runners.direct.direct_runner.DirectRunner"]
-)
+@pytest.mark.parametrize("name", [BEAM_RUNNER, "FlinkRunner", "apache_beam.runners.direct.direct_runner.DirectRunner"])
 def test_the_runners_of_beam_are_taken(name: str) -> None:
-    assert beam_runner(name) == name
+    assert BEAM_RUNNER == EMBEDDED
+    check_beam_runner(name)

@@ -16,7 +16,7 @@ from souk import outputs
 from souk.cli import options
 from souk.cli.ending import processes_end_first
 from souk.cli.quiet import load_tensorflow, quiet_loading
-from souk.cli.run import check_workspace
+from souk.cli.refusals import check_workspace
 from souk.cli.view import RunView
 from souk.config import DatasetConfig, load_config, parse_step_config
 from souk.errors import SoukError

@@ -161,18 +161,6 @@ def flags(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(f"expected words as a shell reads them, received {text!r}: {error}") from error
 
 
-def beam_runner(text: str) -> str:
-    """A runner that Beam knows; of the default one nobody has to load Beam to say so."""
-    if text != BEAM_RUNNER:
-        from souk.features.runner import Runner
-
-        try:
-            Runner.parse(text, "").check()
-        except SoukError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-    return text
-
-
 def registry(text: str) -> str:
     """A registry of images and a path in it, or "" for none."""
     if not re.fullmatch(r"|[\w.-]+(:\d+)?(/[a-z0-9._-]+)*/?", text, re.ASCII):
@@ -253,7 +241,6 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--beam-runner",
-        type=beam_runner,
         default=BEAM_RUNNER,
         metavar="NAME",
         help="Beam runner (default: %(default)s)",

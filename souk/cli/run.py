@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from souk.cli import options
+from souk.cli.refusals import check_beam_runner, check_workspace
 from souk.cli.view import HIDDEN, WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError, shown
@@ -27,7 +28,6 @@ from souk.release.pointer import history, rolled_back
 from souk.workspace import Workspace
 
 ERROR_LINES = 40
-PATTERN = frozenset("*?[")  # signs that Apache Beam takes in a path for those of a pattern
 MEANING = {
     "promote": "passed the gate, and deployed",
     "unchanged": "the same model, data and settings as those of the served release; nothing to deploy",
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path(arguments.workspace).resolve())
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     check_workspace(workspace, config.name)
+    check_beam_runner(arguments.beam_runner)
     print(f"{config.name}: {arguments.config}, workspace {arguments.workspace}", flush=True)
     with workspace.locked() as lock:
         if config.online_store.uri:
@@ -75,19 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
     if view.outputs and not {*view.failed} - {HIDDEN}:  # how a run ended is a record of what is done already
         _tell_success(view, workspace, report, log, _share(config), config.rollout.target == "inference_service")
     return _tell_failure(view, log) if view.failed or not view.outputs else 0
-
-
-def check_workspace(workspace: Workspace, dataset: str) -> None:
-    """Refuses a workspace that serves another data set: the gate could compare nothing, after all the training. And one
-    whose files Beam would not find."""
-    path = str(workspace.root.resolve())
-    if not PATTERN.isdisjoint(path):
-        remedy = "Apache Beam reads these signs as a pattern of names: give another --workspace."
-        raise SoukError("a workspace without *, ? or [ in its path", path, remedy)
-    served = workspace.current_release()
-    if served and served.rpartition("-")[0] != dataset:
-        remedy = f"Give each data set its own: --workspace {workspace.root}-{dataset}"
-        raise SoukError(f"a workspace of the data set {dataset}", f"{workspace.root}, which serves {served}", remedy)
 
 
 def _paths(config: DatasetConfig) -> dict[str, str]:

@@ -21,7 +21,8 @@ from typing import Any
 
 from souk import outputs
 from souk.cli import options
-from souk.cli.run import check_workspace, tell_swept
+from souk.cli.refusals import check_beam_runner, check_workspace
+from souk.cli.run import tell_swept
 from souk.cli.view import WIDTH, RunView
 from souk.config import DatasetConfig, load_config, parse_config
 from souk.errors import SoukError
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     target = _target(arguments, config.name)
     workspace = Workspace(Path(arguments.workspace).resolve())
     check_workspace(workspace, config.name)
+    check_beam_runner(arguments.beam_runner)
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     print(f"{config.name}: {arguments.config}, {arguments.trials} trials", flush=True)
     with workspace.locked() as lock:
