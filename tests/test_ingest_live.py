@@ -135,10 +135,26 @@ def test_the_id_of_an_item_has_no_white_space_around_it() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (-1, "available_until within the range of the release's schema. Received: -1."),
+        (-1, "available_until of at least 0. Received: -1."),
         ("x", "available_until to be UTC epoch milliseconds (int64). Received: 'x'."),
     ],
 )
 def test_an_end_that_is_no_time_and_one_out_of_range_are_told_apart(value: Any, said: str) -> None:
     _, refused = CHECK.check([{"item_id": "7", "available_until": value}], {"7"})
     assert said in refused[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        ("1", "5", "stars from 1 to 5. Received: 7.5."),
+        ("8", None, "stars of at least 8. Received: 7.5."),
+        (None, "5", "stars of at most 5. Received: 7.5."),
+    ],
+)
+def test_a_number_out_of_range_is_told_the_range(low: str | None, high: str | None, said: str) -> None:
+    bounds = " ".join(f"{name}: {value}" for name, value in (("min", low), ("max", high)) if value)
+    schema = f'feature {{ name: "stars" type: FLOAT float_domain {{ {bounds} }} }}'
+    check = ItemCheck({"stars": Kind.NUMERIC}, {}, schema)
+    _, refused = check.check([{"item_id": "7", "stars": 7.5}], {"7"})
+    assert refused[0] == f"Expected {said} See docs/data.md."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from souk.schema import NO_ACTS, SECONDS
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
 LATER_MS = 315_532_800_000  # 1980-01-01: no clock that began at 0 with the log has run for so long
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
+ANY = f"from {-LARGEST:g} to {LARGEST:g}"
 
 
 def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray]) -> list[Fault]:
@@ -64,6 +65,25 @@ def closed_domain(feature: Any, domains: Mapping[str, list[str]]) -> list[str]:
     mass = feature.distribution_constraints.min_domain_mass if feature.HasField("distribution_constraints") else 1.0
     values = list(feature.string_domain.value) or domains.get(feature.domain, [])
     return values if mass >= 1 else []
+
+
+def ranges(schemas: Iterable[Any]) -> dict[str, str]:
+    """For people, by column with a limit, the numbers that all of the schemas take."""
+    found: dict[str, tuple[float, float]] = {}
+    for feature in (feature for schema in schemas for feature in schema.feature):
+        kind = feature.WhichOneof("domain_info")
+        if kind in ("int_domain", "float_domain"):
+            domain, (low, high) = getattr(feature, kind), found.get(feature.name, (-LARGEST, LARGEST))
+            low = max(low, domain.min) if domain.HasField("min") else low
+            high = min(high, domain.max) if domain.HasField("max") else high
+            found[feature.name] = low, high
+    return {name: _range(low, high) for name, (low, high) in found.items()}
+
+
+def _range(low: float, high: float) -> str:
+    if high >= LARGEST and low > -LARGEST:
+        return f"of at least {low:.15g}"
+    return f"from {low:.15g} to {high:.15g}" if low > -LARGEST or high >= LARGEST else f"of at most {high:.15g}"
 
 
 def check_future(name: str, table: pa.Table, latest: int) -> list[Fault]:

@@ -31,7 +31,7 @@ EXPECTED = {
     Reason.MISSING: "a value for {column}, which is required",
     Reason.TYPE: "{column} to be of type {type}",
     Reason.UNIT: "{column} to be milliseconds since 1970",
-    Reason.RANGE: "{column} within the range of the release's schema",
+    Reason.RANGE: "{column} {range}",
     Reason.FUTURE: "{column} not in the future",
     Reason.DOMAIN: "{column} to be one of {values}",
     Reason.DIMENSION: "{column} of the width that the config declares",

@@ -15,7 +15,7 @@ import pyarrow as pa
 from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest import cells
-from souk.ingest.checks import LARGEST, check_early, check_future, check_schema, closed_domains
+from souk.ingest.checks import ANY, LARGEST, check_early, check_future, check_schema, closed_domains, ranges
 from souk.ingest.convert import ENDS, TIMES, convert
 from souk.ingest.faults import EXPECTED, TIME, Fault, Reason
 from souk.ingest.mapping import TableSource
@@ -59,7 +59,7 @@ class RowCheck:
         self._schemas = [contract_schema(table, kinds, widths)]
         if schema:
             self._schemas.append(read_schema(table, schema, kinds, f"schema/{table}.pbtxt of the release"))
-        self._allowed: dict[str, list[str]] = {}
+        self._ranges, self._allowed = ranges(self._schemas), dict[str, list[str]]()
         for closed in map(closed_domains, self._schemas):
             for name, values in closed.items():
                 self._allowed[name] = [v for v in self._allowed.get(name, values) if v in values]
@@ -125,8 +125,8 @@ class RowCheck:
         no_time = fault.reason in {"timestamp": (Reason.TYPE, Reason.RANGE)}.get(fault.column, (Reason.TYPE,))
         form = TIME if no_time and fault.column in TIMES else EXPECTED.get(fault.reason, "{column} to be right")
         allowed = self._allowed.get(fault.column, [])
-        named = {"row": self._table.name.removesuffix("s"), "column": fault.column, "type": kind}
-        expected = form.format(**named, values=_listed(allowed), bounds=self._limits.text(fault.column))
+        told = {"type": kind, "range": self._ranges.get(fault.column, ANY), "bounds": self._limits.text(fault.column)}
+        expected = form.format(row=self._table.name[:-1], column=fault.column, values=_listed(allowed), **told)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
         received = f"{value!r}"[:SHOWN]
         if fault.reason is Reason.UNIT:
