@@ -93,8 +93,16 @@ class Workspace:
         if release and not folder.is_dir() and Path(release).name == release:
             return self.release_folder(release)
         if not folder.is_dir():
-            raise self.no_release(f"a release at {folder}")
+            raise self.no_release(f"a release at {folder}") if release else self._no_current()
         return folder.resolve()
+
+    def _no_current(self) -> SoukError:
+        if not os.path.lexists(self.current):
+            return self.no_release(f"a release at {self.current}")
+        name = self.current_release()
+        received = f"a link to {name}, which is not there" if name else "something that is no link to a folder"
+        remedy = "`souk release list` tells what there is, and `souk rollback NAME` serves it."
+        return SoukError(f"a release at {self.current}", received, remedy)
 
     def no_release(self, expected: str, received: str = "none") -> SoukError:
         """What to say where there is none: a run that the gate rejected made none, and would make none again."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from souk.errors import SoukError
+from souk.release.manifest import read_manifest
 from souk.workspace import Workspace
 
 
@@ -31,6 +32,27 @@ def test_a_release_is_told_by_its_name_or_its_folder(tmp_path: Path, monkeypatch
     for wrong in ("shop-3", "../shop-2", "current"):
         with pytest.raises(SoukError, match="Expected a release"):
             workspace.served_folder(wrong)
+
+
+def test_a_pointer_to_nothing_is_told_as_one(tmp_path: Path) -> None:
+    """It was told as no release at all, with the advice to make one by a run of hours."""
+    workspace = Workspace(tmp_path)
+    (workspace.releases / "shop-1").mkdir(parents=True)
+    workspace.current.symlink_to("gone")
+    with pytest.raises(SoukError, match=r"Received: a link to gone, which is not there\. .*`souk rollback NAME`"):
+        workspace.served_folder()
+    workspace.current.unlink()
+    workspace.current.write_bytes(b"\xff\0")
+    with pytest.raises(SoukError, match=r"Received: something that is no link to a folder\. .*`souk rollback NAME`"):
+        workspace.served_folder()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"x":'])
+def test_a_manifest_of_another_form_is_told_in_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "release.json").write_text(text, encoding="utf-8")
+    with pytest.raises(SoukError) as found:
+        read_manifest(tmp_path)
+    assert "JSON" in str(found.value) and "Error" not in str(found.value)
 
 
 def test_a_second_run_is_refused_and_named(tmp_path: Path) -> None:

@@ -42,9 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
     verify(workspace.current, only=("golden.jsonl", "items.parquet", "bundle.json"))
     known, context = _a_known_user(workspace.current)
     moment = _moment(workspace.current)
+    unseen = f"a user never seen{', with a context only' if context else ''}"
     requests: dict[str, dict[str, Any]] = {
         f"a known user, {known}": {"user_id": known, "k": SHOWN, **moment},
-        "a user never seen, with a context only": {"user_id": "someone-new", "k": SHOWN, "context": context, **moment},
+        f"a user never seen{', with a context only' if context else ''}": {
+            "user_id": "someone-new",
+            "k": SHOWN,
+            "context": context,
+            **moment,
+        },
         "a request with a mistake": {"user_id": known, "k": "many"},
     }
     with _server(workspace) as address:

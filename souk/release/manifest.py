@@ -13,7 +13,7 @@ from souk.errors import SoukError
 NAME = "release.json"
 FORMAT = 11
 READ = range(3, FORMAT + 1)  # the items of 3 count what was before its boundary alone; of 3 and 4 pairs have form 1
-AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before."
+AGAIN = "`souk run` with its config puts it there again; `souk rollback` serves the one before, if any."
 
 
 def write_manifest(folder: str | Path, name: str, content: dict[str, str], lineage: dict[str, Any]) -> None:
@@ -44,8 +44,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     except OSError as error:
         remedy = "Name the folder of a release, as .souk/releases/current; `souk run` makes one."
         raise SoukError(f"a release at {folder}", f"{NAME}: {error.strerror or error}", remedy) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SoukError(f"a release at {folder}", f"{NAME}: {error!r}", AGAIN) from error
+    except ValueError as error:
+        raise SoukError(f"a release at {folder}", f"{NAME} that is no JSON: {error}", AGAIN) from error
+    except (KeyError, TypeError) as error:
+        raise SoukError(f"{NAME} of a release, a JSON object", f"another, in {folder}", AGAIN) from error
     if not intact:
         raise SoukError(f"{path} as it was written", "a changed file", AGAIN)
     if form not in READ:

@@ -89,7 +89,7 @@ def package_release(
         lineage = _lineage({key: Path(path) for key, path in origins.items()}, bundle, json.loads(config))
         write_manifest(folder, name, content, lineage)
         sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    report(f"{name}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, {golden} golden requests")
+    report(f"{name}: {len(sizes)} files with the manifest, {sum(sizes) / 1e6:.1f} MB, {golden} golden requests")
     return name, {"files": float(len(sizes)), "megabytes": sum(sizes) / 1e6, "golden_requests": float(golden)}
 
 
