@@ -45,12 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     unseen = f"a user never seen{', with a context only' if context else ''}"
     requests: dict[str, dict[str, Any]] = {
         f"a known user, {known}": {"user_id": known, "k": SHOWN, **moment},
-        f"a user never seen{', with a context only' if context else ''}": {
-            "user_id": "someone-new",
-            "k": SHOWN,
-            "context": context,
-            **moment,
-        },
+        unseen: {"user_id": "someone-new", "k": SHOWN, "context": context, **moment},
         "a request with a mistake": {"user_id": known, "k": "many"},
     }
     with _server(workspace) as address:
