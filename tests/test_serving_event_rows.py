@@ -56,7 +56,7 @@ def nested(depth):
     [
         (
             {"event_id": None},
-            "a value for event_id, which is required. Received: None. Files need none; here, give each event",
+            "a value for event_id, which is required. Received: null. Files need none; here, give each event",
         ),
         ({"user_id": ""}, "a value for user_id"),
         ({"timestamp": None}, "a value for timestamp"),
@@ -80,7 +80,7 @@ def nested(depth):
         ),
         ({"arrived_at": str(NOW // 1000)}, "arrived_at to be milliseconds since 1970. Received: '1700000000', which"),
         ({"timestamp": NOW + 300_001}, "timestamp not in the future"),
-        ({"position": -1}, "position within the range"),
+        ({"position": -1}, "position of at least 0"),
         ({"price": "dear"}, "price to be of type double"),
         ({"value": 1e19}, "value of at most 1e"),
         ({"item_id": ["i"]}, "item_id to be a text of 1 to 512"),
@@ -259,7 +259,7 @@ def test_bodies():
         ({"events": [GOOD] * (MAX_ROWS + 1)}, "1 to 1000 events"),
         ({"events": []}, "1 to 1000 events"),
         ({"events": GOOD}, "events to be a list"),
-        ({"events": [GOOD], "user_id": "u"}, "a field beside events"),
+        ({"events": [GOOD], "user_id": "u"}, "to have events alone, where it has them"),
         ([GOOD], "an object with events"),
         ({}, "an object with events"),
     ):

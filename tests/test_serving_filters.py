@@ -195,7 +195,7 @@ def test_truth_values_are_the_texts_that_files_and_upserts_make_of_them():
     (asked_for,) = asked({"category": [True, False]}).filter
     assert stored == lines == sorted(asked_for.words, reverse=True) == ["true", "false"]
     assert cells.parse_list(pa.array(["[true, false]"]))[0].to_pylist() == [stored]
-    with pytest.raises(SoukError, match=r'instance\.user_id .* Received: False\. Write "false", in quotes'):
+    with pytest.raises(SoukError, match=r'instance\.user_id .* Received: false\. Write "false", in quotes'):
         PARSER.parse({"user_id": False}, NOW)
 
 

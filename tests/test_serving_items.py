@@ -97,8 +97,8 @@ def test_bad_rows_are_refused_each_with_its_reason_and_the_others_taken(live):
     reasons = {each.row: each.reason for each in outcome.refused}
     parts = {
         0: "price to be of type double. Received: 'cheap'",
-        1: "a value for item_id, which is required. Received: None",
-        2: "price within the range",
+        1: "a value for item_id, which is required. Received: null",
+        2: "price of at least 0",
         3: "Did you mean 'title'?",
         4: "a JSON object for each item. Received: ['d']",
         5: "1 to 512 characters",

@@ -146,7 +146,7 @@ def test_a_wrong_feature_of_an_event_is_named_once():
         ),
         ({"user_id": "ann", "k": 0}, ["instance.k", "from 1 to 50"]),
         ({"user_id": "ann", "k": 2.5}, ["instance.k", "2.5"]),
-        ({"user_id": "ann", "k": True}, ["instance.k", "True"]),
+        ({"user_id": "ann", "k": True}, ["instance.k", "true"]),
         ({"user_id": "ann", "k": "5"}, ["instance.k", "'5'"]),
         ({"user_id": "ann", "timestamp": -1}, ["instance.timestamp to be UTC epoch milliseconds"]),
         ({"user_id": "ann", "timestamp": 10**18}, ["instance.timestamp"]),

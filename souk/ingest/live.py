@@ -128,7 +128,7 @@ class RowCheck:
         told = {"type": kind, "range": self._ranges.get(fault.column, ANY), "bounds": self._limits.text(fault.column)}
         expected = form.format(row=self._table.name[:-1], column=fault.column, values=_listed(allowed), **told)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
-        received = f"{value!r}"[:SHOWN]
+        received = "null" if value is None else f"{value!r}"[:SHOWN]
         if fault.reason is Reason.UNIT:
             return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."

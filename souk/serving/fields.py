@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -22,12 +23,15 @@ SHOWN = 80  # characters of what is wrong that an error quotes, at most
 WIDEST = 1e30  # of the end of a range
 Names = Mapping[str, Sequence[str]]  # of a table: columns that the config maps, with the files' names of these
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
+LEAVE_OUT = "Leave it out; docs/data.md tells how to declare a field."
 # What to say of a body that cannot be quoted, for Python's recursion.
 TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field holds more than lists of objects."))
 
 
 def shown(value: Any) -> str:
     """A received value, short enough for an error."""
+    if value is None or isinstance(value, bool):  # as JSON has them
+        return json.dumps(value)
     text = repr(value[:SHOWN]) if isinstance(value, str) else reprlib.repr(value)  # of a large one its beginning
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
@@ -46,6 +50,8 @@ def known_keys(
             if into := next((field for field, names in within.items() if name in names), ""):
                 remedy = f'It belongs into {into}: "{into}": {{"{name}": ...}}.'
                 raise SoukError(f"{path}: a field to be one of {', '.join(sorted(known))}", repr(name), remedy)
+            if not known:
+                raise SoukError(f"{path} to be empty: the config declares none of its fields", shown(name), LEAVE_OUT)
             own = own_name(name, names)
             remedy = instead_of(name, own) if own in known else ""
             raise unknown(f"{path}: a field", str(name)[:SHOWN], known, remedy)
@@ -68,7 +74,7 @@ def identifier(path: str, value: Any) -> str:
         SoukError: it is none.
     """
     if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not (own := value.strip()) or not is_text(own):
-        remedy = f'Write "{cell_text(value)}", in quotes.' if isinstance(value, int) else ""
+        remedy = f'Write "{cell_text(value)}", in quotes.' if isinstance(value, int) else "Send it as the data have it."
         raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
     return own
 

@@ -14,7 +14,7 @@ import orjson
 from kserve import InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
-from souk.errors import SoukError, unknown
+from souk.errors import SoukError, nearest
 from souk.serving import logs
 from souk.serving.beside import Run, here
 from souk.serving.experiments.arms import Arms
@@ -276,7 +276,7 @@ def instances_of(payload: Any) -> Any:
         raise SoukError("the body to be an object with instances", shown(payload), EXAMPLE)
     for name in payload:
         if name != "instances":
-            raise unknown("body: a field", str(name)[:80], ["instances"])
+            raise SoukError("the body to have instances alone", shown(name), nearest(name, ["instances"]) or EXAMPLE)
     if "instances" not in payload:
         raise SoukError("the body to have instances", "an empty object", EXAMPLE)
     return payload["instances"]

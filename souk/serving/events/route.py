@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
-from souk.errors import SoukError, not_taken, unknown
+from souk.errors import SoukError, not_taken
 from souk.serving.events.live import Busy, LiveEvents
 from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.metrics import ServingMetrics
@@ -109,7 +109,7 @@ def rows_of(body: bytes) -> tuple[list[Any], bool]:
         raise SoukError("events to be a list", shown(payload["events"]), EXAMPLE)
     for name in payload:
         if name != "events":
-            raise unknown("body: a field beside events", str(name)[:80], ["events"])
+            raise SoukError("the body to have events alone, where it has them", shown(name), EXAMPLE)
     if not 1 <= len(payload["events"]) <= MAX_ROWS:
         raise SoukError(f"1 to {MAX_ROWS} events in one call", f"{len(payload['events'])}", "Send several calls.")
     return list(payload["events"]), False

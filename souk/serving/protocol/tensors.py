@@ -114,7 +114,8 @@ def _column(tensor: InferInput) -> list[Any]:
     if tensor.name not in INPUTS:
         raise unknown("an input", str(tensor.name)[:80], INPUTS)
     if tensor.datatype not in INPUTS[tensor.name]:
-        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", repr(tensor.datatype)[:80])
+        remedy = "The model's metadata, GET /v2/models/NAME, name the datatype of each input."
+        raise SoukError(f"input {tensor.name} of datatype {INPUTS[tensor.name][0]}", repr(tensor.datatype)[:80], remedy)
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise SoukError(f"input {tensor.name} of shape [n]", str(shape)[:80], "One row a request.")
@@ -125,7 +126,8 @@ def _column(tensor: InferInput) -> list[Any]:
     values = _flat(tensor.data, most + 1) if tensor.data else _raw(tensor)
     if len(values) != most:
         received = f"{len(values)}" if len(values) <= most else "more"
-        raise SoukError(f"input {tensor.name} of {most} values, as its shape says", received)
+        remedy = "The shape [n] says how many values data hold, one a request."
+        raise SoukError(f"input {tensor.name} of {most} values, as its shape says", received, remedy)
     return [_cell(tensor.name, row, value) for row, value in enumerate(values)]
 
 
