@@ -51,7 +51,8 @@ def matches(item, filter):
 def slate(recommender, request, wanted):
     answer = recommender.recommend([Request(**{**vars(request), "state": KNOWN["ann"]})])[0]
     none = not any(matches(item, wanted) for item in IDS if item not in HIDDEN)
-    assert answer.degraded == (("filter_matches_nothing",) if none else ())
+    why = "filter_matches_nothing" if none else "all_kept_out"
+    assert answer.degraded == (() if answer.items else (why,))
     return [item.item_id for item in answer.items]
 
 
@@ -101,7 +102,7 @@ def test_a_filter_that_nothing_matches_is_told(recommenders, who):
                 assert bool(slates[0].items) != told
     there = PARSER.parse({"filter": {"category": CATEGORIES["g0-00"][0]}, "exclude": list(IDS), **who}, NOW)
     (empty,) = recommenders[0].recommend([there])
-    assert empty.items == () and "filter_matches_nothing" not in empty.degraded
+    assert empty.items == () and "filter_matches_nothing" not in empty.degraded and "all_kept_out" in empty.degraded
 
 
 def test_a_filter_that_none_of_the_candidates_matches_is_told(recommenders):

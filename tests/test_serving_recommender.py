@@ -176,14 +176,14 @@ def test_candidates_that_the_catalogue_does_not_have_are_told(recommender, subje
 
 @pytest.mark.parametrize("subject", [{"user_id": "ann"}, {"user_id": "", "item_id": "g0-00"}], ids=["user", "similar"])
 def test_candidates_of_which_none_is_to_be_had_are_told(recommender, subject):
-    """Each is known, so that `unknown_candidates` says nothing; one that is excluded could be had."""
+    """Each is known, so that `unknown_candidates` says nothing; an excluded one is told otherwise."""
     hidden, none = tuple(sorted(HIDDEN)), ("no_candidate_available",)
     for names, exclude, told, left in (
         (hidden, (), none, 0),
         ((*hidden, "nowhere"), (), ("unknown_candidates", *none), 0),
         (("nowhere",), (), ("unknown_candidates",), 0),
         ((*hidden, "g0-01"), (), (), 1),
-        ((*hidden, "g0-01"), ("g0-01",), (), 0),
+        ((*hidden, "g0-01"), ("g0-01",), ("all_kept_out",), 0),
     ):
         request = Request(k=10, timestamp=NOW, candidates=names, exclude=frozenset(exclude), **subject)
         (slate,), (safe,) = recommender.recommend([request]), recommender.safe([request])

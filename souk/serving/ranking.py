@@ -55,6 +55,7 @@ NO_MATCH = "filter_matches_nothing"
 NOTHING = "nothing_available"
 UNKNOWN_CANDIDATES = "unknown_candidates"
 NO_CANDIDATE = "no_candidate_available"
+KEPT_OUT = "all_kept_out"
 BLOCK = 4096
 NO_CANDIDATES = Candidates(np.empty(0, np.int64), None, ())
 
@@ -185,7 +186,7 @@ class SlateMaker:
             self.release,
             request.treatment.arm,
             tuple(items),
-            ranking.degraded if items else (*ranking.degraded, *self._why_none(request)),
+            ranking.degraded if items else (*ranking.degraded, *self._why_none(request, ranking.excluded)),
             ranking.features,
             request,
         )
@@ -198,9 +199,9 @@ class SlateMaker:
         logs, degraded = np.zeros(0), (*noted(request, self.catalogue), "internal_error")
         return self.slate(request, Ranking(NO_CANDIDATES, none, none, logs, {}, excluded, UserState(""), degraded, {}))
 
-    def _why_none(self, request: Request) -> tuple[str, ...]:
+    def _why_none(self, request: Request, excluded: Collection[int]) -> tuple[str, ...]:
         """Whether an empty slate comes of the catalogue, of the candidates of the request, of which none is to be had,
-        or of the filter alone: it lets nothing through of what is."""
+        of the filter, which lets nothing through of what is, or of what is kept out of this slate: all that is left."""
         shown, matching = (self.catalogue.shown(wanted, request.timestamp) for wanted in ((), request.filter))
         if not shown.any():
             return (NOTHING,)
@@ -210,8 +211,12 @@ class SlateMaker:
                 return ()  # `unknown_candidates` says it
             if not shown[known].any():
                 return (NO_CANDIDATE,)
-            matching = matching[known]
-        return () if matching.any() else (NO_MATCH,)
+            left = {place for place in known if matching[place]}
+        else:
+            left = {*np.flatnonzero(matching).tolist()}
+        if not left:
+            return (NO_MATCH,)
+        return () if left.difference(excluded) else (KEPT_OUT,)
 
     def _fill(
         self, request: Request, features: Mapping[str, Any], excluded: Collection[int], tired: Collection[int]

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import ORJSONResponse
 from kserve.errors import InvalidInput
 
-from souk.errors import SoukError, not_taken
+from souk.errors import SoukError, nearest, not_taken
 from souk.serving.beside import Ended
 from souk.serving.fields import TOO_DEEP, shown
 from souk.serving.items.outcomes import Outcome
@@ -91,7 +91,7 @@ def rows_of(body: bytes) -> list[Any]:
         raise SoukError("the body to be an object with items, a list", shown(payload), EXAMPLE)
     for name in payload:
         if name != "items":
-            raise SoukError("the body to have items alone", shown(name), EXAMPLE)
+            raise SoukError("the body to have items alone", shown(name), nearest(str(name), ["items"]) or EXAMPLE)
     if not 1 <= len(payload["items"]) <= MAX_ROWS:
         received = f"{len(payload['items'])}"
         raise SoukError(f"1 to {MAX_ROWS} items in one call", received, "Send several calls, as `souk items` does.")
