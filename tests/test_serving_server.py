@@ -210,6 +210,22 @@ def test_a_get_where_a_body_is_posted(server, path):
     assert server.call(path, method="GET") == (405, json.dumps({"error": text}, separators=(",", ":")).encode())
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "expected"),
+    [
+        ("GET", "/v1/recommend", 404, "a path of this server, whose model is souk"),
+        ("POST", "/v1/models/mine:predict", 404, "a path of this server, whose model is souk"),
+        ("GET", "/v2/models/mine", 404, "a path of this server, whose model is souk"),
+        ("POST", "/metrics", 405, "GET"),
+    ],
+)
+def test_a_wrong_address_is_told_where_the_right_ones_are(server, method, path, status, expected):
+    received, said = server.call(path, json.dumps({"instances": [ANN]}) if method == "POST" else None, method=method)
+    assert received == status
+    told = json.loads(said)["error"]
+    assert told.startswith(f"Expected {expected}. Received: {method} {path}. GET /openapi.json describes ")
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(path=st.sampled_from([V1, V2, "/v1/events"]), body=BODIES, headers=st.sampled_from([{}, JSON]))
 def test_no_body_is_a_server_error(server, path, body, headers):

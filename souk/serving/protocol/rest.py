@@ -23,8 +23,10 @@ from starlette.requests import ClientDisconnect
 from souk.errors import SoukError, Unanswered
 from souk.own_pages import OwnPages
 from souk.serving import logs
+from souk.serving.fields import SHOWN
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
+from souk.serving.model import NAME
 from souk.serving.protocol.direct import GONE, DirectPredict
 from souk.serving.protocol.drain import Drain, Draining
 from souk.serving.protocol.few_tensors import FewTensors
@@ -242,10 +244,12 @@ REFUSED = {
 }
 
 
-async def _not_found(request: Request, error: Exception) -> JSONResponse:
+async def _not_found(request: Request, _: Exception) -> JSONResponse:
     if request.method == "GET" and _is_call(request):  # KServe takes souk:predict for the name of a model
         return _not_posted(request)
-    return JSONResponse(status_code=404, content={"error": str(error)})
+    received = f"{request.method} {request.url.path[:SHOWN]}"
+    text = SoukError(f"a path of this server, whose model is {NAME}", received, "GET /openapi.json describes them.")
+    return JSONResponse(status_code=404, content={"error": str(text)})
 
 
 def _is_call(request: Request) -> bool:
@@ -255,6 +259,13 @@ def _is_call(request: Request) -> bool:
 def _not_posted(request: Request) -> JSONResponse:
     text = SoukError("a POST with a JSON body", f"a {request.method}", "See docs/serving.md.")
     return JSONResponse(status_code=405, content={"error": str(text)}, headers={"Allow": "POST"})
+
+
+def _another_method(request: Request, error: Exception) -> JSONResponse:
+    headers = getattr(error, "headers", None) or {}
+    received = f"{request.method} {request.url.path[:SHOWN]}"
+    text = SoukError(headers.get("Allow", "another method"), received, "GET /openapi.json describes the paths.")
+    return JSONResponse(status_code=405, content={"error": str(text)}, headers=headers)
 
 
 async def _failed(_: Request | None, error: Exception) -> JSONResponse:
@@ -267,8 +278,10 @@ async def _failed(_: Request | None, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 405 and _is_call(request):
-        return _not_posted(request)
+    if status == 404:
+        return await _not_found(request, error)
+    if status == 405:
+        return _not_posted(request) if _is_call(request) else _another_method(request, error)
     text = str(error.detail) if isinstance(error, HTTPException) else "Internal error"
     if status == 400:  # FastAPI's, for any body that it cannot read
         text = f"Expected a JSON body of at most {MAX_REQUEST_BYTES} bytes. Received: {text}. See docs/serving.md."
