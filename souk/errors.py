@@ -7,6 +7,8 @@ import errno
 import os
 from collections.abc import Iterable
 
+COMPARED = 512  # characters of a name; difflib takes a second for four million
+
 
 class SoukError(Exception):
     """Something outside the code is wrong: a file, a configuration, a request, a release, a service.
@@ -46,7 +48,7 @@ def of_a_clone(*extras: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The question for what may have been meant by `name`; "" where none of the `known` names is like it."""
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:COMPARED], sorted(known), n=1, cutoff=0.6)
     return f"Did you mean {near[0]!r}?" if near else ""
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+import reprlib
 from typing import Any
 
 from souk.schema import Kind
+
+SHOWN = 80  # characters of what is wrong that an error quotes, at most
 
 
 def entries(value: Any, kind: Kind) -> list[Any]:
@@ -23,6 +27,19 @@ def entries(value: Any, kind: Kind) -> list[Any]:
 def cell_text(value: Any) -> str:
     """A scalar of JSON as a cell of text: a truth value is written as JSON writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def quoted(value: Any) -> str:
+    """A value that came in JSON, short enough for an error."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    text = repr(value[:SHOWN]) if isinstance(value, str) else reprlib.repr(value)  # of a large one its beginning
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def in_quotes(value: Any) -> str:
+    """What to do about a value of JSON where a text is asked for."""
+    return f'Write "{cell_text(value)}", in quotes.' if isinstance(value, int) else "Send it as the data have it."
 
 
 def clean(value: Any, dtype: str, length: int = 0) -> Any:

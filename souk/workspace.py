@@ -101,6 +101,8 @@ class Workspace:
             return self.no_release(f"a release at {self.current}")
         name = self.current_release()
         received = f"a link to {name}, which is not there" if name else "something that is no link to a folder"
+        if not any(folder.is_dir() for folder in self.releases.glob("[!.]*")):
+            return self.no_release(f"a release at {self.current}", received)
         remedy = "`souk release list` tells what there is, and `souk rollback NAME` serves it."
         return SoukError(f"a release at {self.current}", received, remedy)
 

@@ -45,7 +45,7 @@ def config(tmp_path: Path) -> Path:
     [
         (["run", "--config", "none.yaml"], "Expected a dataset config file. Received: none.yaml."),
         (["submit", "--host", "http://127.0.0.1:9", "--config", "none.yaml"], "Received: none.yaml."),
-        (["demo"], "Expected a current release in .souk. Received: none."),
+        (["demo"], "/.souk/releases/current. Received: none. Make one: "),
         (["rollback"], "Expected a workspace with releases at .souk. Received: none."),
         (["release", "show", "gone"], "Received: 'gone', and"),
         (["release", "verify", "current"], "Received: 'current', and"),

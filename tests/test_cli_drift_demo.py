@@ -67,7 +67,7 @@ def test_without_the_detector_or_a_release_it_says_what_to_do(
     assert main(["drift-demo", "--workspace", str(tmp_path), "--souk-drift", "no-such-command"]) == 2
     assert "make drift-demo" in capsys.readouterr().err
     assert main(["drift-demo", "--workspace", str(tmp_path), "--souk-drift", "true"]) == 2
-    assert "make run" in capsys.readouterr().err
+    assert "Make one: `souk run" in capsys.readouterr().err
 
 
 def test_a_detector_that_does_not_run_is_told_before_any_request_is_answered(tmp_path: Path) -> None:

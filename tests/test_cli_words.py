@@ -9,7 +9,7 @@ import souk
 from souk.cli import COMMANDS, main
 from souk.cli.options import BEAM_RUNNER, not_negative, share
 from souk.cli.refusals import check_beam_runner
-from souk.errors import SoukError, nearest, unknown
+from souk.errors import COMPARED, SoukError, nearest, unknown
 from souk.features.runner import EMBEDDED
 from tests.test_packaging import ROOT
 
@@ -137,6 +137,10 @@ def test_a_name_that_is_like_no_other_gets_no_hint(name: str, other: str) -> Non
     assert "Use one of these names." in str(unknown("a column", name, [other]))
 
 
+def test_of_a_long_name_the_beginning_is_compared() -> None:
+    assert nearest("x" * COMPARED + "y" * 9_999, ["x" * COMPARED])
+
+
 @pytest.mark.parametrize("option", ["--events", "--items", "--users"])
 def test_a_second_file_of_one_table_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The last one won, and the others were lost without a word."""
@@ -155,6 +159,20 @@ def test_an_unknown_beam_runner_is_told_before_anything_runs(
     said = capsys.readouterr().err
     assert "Expected a Beam runner. Received: 'Foo'. " in said and "FlinkRunner" in said
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("of.nobody.Runner", "No module named 'of'"),
+        ("apache_beam.runners.NoRunner", "has no attribute 'NoRunner'"),
+        ("PythonRPCDirectRunner", "No module named"),  # which Beam names, and has no more
+    ],
+)
+def test_a_beam_runner_that_cannot_be_had_is_told_as_it_was_written(name: str, why: str) -> None:
+    with pytest.raises(SoukError) as refused:
+        check_beam_runner(name)
+    assert str(refused.value).startswith(f"Expected a Beam runner. Received: '{name}'. ") and why in str(refused.value)
 
 
 @pytest.mark.parametrize("name", [BEAM_RUNNER, "FlinkRunner", "apache_beam.runners.direct.direct_runner.DirectRunner"])

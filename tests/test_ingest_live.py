@@ -158,3 +158,26 @@ def test_a_number_out_of_range_is_told_the_range(low: str | None, high: str | No
     check = ItemCheck({"stars": Kind.NUMERIC}, {}, schema)
     _, refused = check.check([{"item_id": "7", "stars": 7.5}], {"7"})
     assert refused[0] == f"Expected {said} See docs/data.md."
+
+
+@pytest.mark.parametrize(("value", "taken"), [(0.1, True), (0.7, True), (0.0999, False), (0.7001, False)])
+def test_a_bound_that_float32_does_not_hold_is_the_decimal_that_was_written(value: float, taken: bool) -> None:
+    check = ItemCheck(
+        {"stars": Kind.NUMERIC}, {}, 'feature { name: "stars" type: FLOAT float_domain { min: 0.1 max: 0.7 } }'
+    )
+    _, refused = check.check([{"item_id": "7", "stars": value}], {"7"})
+    said = {0: f"Expected stars from 0.1 to 0.7. Received: {value}. See docs/data.md."}
+    assert refused == ({} if taken else said)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (True, 'Received: true. Write "true", in quotes.'),
+        (["i"], "Received: ['i']. Send it as the data have it."),
+        ("i" * 513, f"Received: '{'i' * 76}.... Shorten it."),
+    ],
+)
+def test_an_id_that_is_none_is_told_what_to_do(value: Any, said: str) -> None:
+    _, refused = CHECK.check([{"item_id": value}], set())
+    assert refused[0] == f"Expected item_id to be a text of 1 to 512 characters. {said}"

@@ -3,8 +3,9 @@
 import pytest
 
 from souk.errors import SoukError
-from souk.serving.fields import identifier, known_keys, shown
+from souk.serving.fields import identifier, known_keys
 from souk.serving.model import instances_of
+from souk.values import quoted
 
 
 @pytest.mark.parametrize(
@@ -14,6 +15,10 @@ from souk.serving.model import instances_of
         (
             b'{"instance": []}',
             "Expected the body to have instances alone. Received: 'instance'. Did you mean 'instances'?",
+        ),
+        (
+            b'{"instances": [], "instance": 1}',
+            "Expected the body to have instances alone. Received: 'instance'. For example ",
         ),
         (b"null", "Expected the body to be an object with instances. Received: null. For example "),
         (b"true", "Expected the body to be an object with instances. Received: true. For example "),
@@ -42,5 +47,5 @@ def test_an_id_that_is_none_is_refused_with_a_remedy(value: object, remedy: str)
     with pytest.raises(SoukError) as refused:
         identifier("instances[0].user_id", value)
     assert str(refused.value) == (
-        f"Expected instances[0].user_id to be a text of 1 to 512 characters. Received: {shown(value)}. {remedy}"
+        f"Expected instances[0].user_id to be a text of 1 to 512 characters. Received: {quoted(value)}. {remedy}"
     )

@@ -41,6 +41,10 @@ def test_a_pointer_to_nothing_is_told_as_one(tmp_path: Path) -> None:
     workspace.current.symlink_to("gone")
     with pytest.raises(SoukError, match=r"Received: a link to gone, which is not there\. .*`souk rollback NAME`"):
         workspace.served_folder()
+    (workspace.releases / "shop-1").rmdir()
+    with pytest.raises(SoukError, match=r"Received: a link to gone, which is not there\. Make one: `souk run"):
+        workspace.served_folder()
+    (workspace.releases / "shop-1").mkdir()
     workspace.current.unlink()
     workspace.current.write_bytes(b"\xff\0")
     with pytest.raises(SoukError, match=r"Received: something that is no link to a folder\. .*`souk rollback NAME`"):

@@ -36,12 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 when all three requests were answered as they should be."""
     workspace = Workspace(Path(arguments.workspace).resolve())
-    release = workspace.current_release()
-    if not release:
-        raise workspace.no_release(f"a current release in {arguments.workspace}")
-    verify(workspace.current, only=("golden.jsonl", "items.parquet", "bundle.json"))
-    known, context = _a_known_user(workspace.current)
-    moment = _moment(workspace.current)
+    folder = workspace.served_folder()
+    verify(folder, only=("golden.jsonl", "items.parquet", "bundle.json"))
+    known, context = _a_known_user(folder)
+    moment = _moment(folder)
     unseen = f"a user never seen{', with a context only' if context else ''}"
     requests: dict[str, dict[str, Any]] = {
         f"a known user, {known}": {"user_id": known, "k": SHOWN, **moment},
@@ -49,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         "a request with a mistake": {"user_id": known, "k": "many"},
     }
     with _server(workspace) as address:
-        print(f"{release} answers on {address}\n")
+        print(f"{folder.name} answers on {address}\n")
         answers = [_show(address, title, instance) for title, instance in requests.items()]
     print(f"The server has stopped. Start it again: {_again(arguments.workspace)}")
     return 0 if answers == [200, 200, 400] else 1

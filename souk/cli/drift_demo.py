@@ -48,8 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     if detector is None:
         raise SoukError("the drift detector's command", f"no {arguments.souk_drift}", "Start it with make drift-demo.")
     workspace = Workspace(Path(arguments.workspace).resolve())
-    if not workspace.current_release():
-        raise SoukError(f"a current release in {arguments.workspace}", "none", "Make one: make run.")
     folder = workspace.served_folder()
     _try(detector, folder)
     load_tensorflow()

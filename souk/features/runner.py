@@ -37,7 +37,8 @@ class Runner:
             raise SoukError("beam_options to be a JSON list of flags", repr(options), str(error)) from error
         if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
             raise SoukError("beam_options to be a JSON list of flags", repr(options), 'For instance ["--flag=1"].')
-        return cls(name.rsplit(".", 1)[-1] or EMBEDDED, tuple(flags))
+        embedded = not name or name.rsplit(".", 1)[-1] == EMBEDDED
+        return cls(EMBEDDED if embedded else name, tuple(flags))
 
     def pipeline(self) -> beam.Pipeline:
         """A new pipeline on this runner."""
@@ -47,11 +48,12 @@ class Runner:
         try:
             return beam.Pipeline(options=PipelineOptions([f"--runner={self.name}", *self.options]))
         except ValueError as error:
-            raise SoukError(f"Beam options that {self.name} takes", repr(list(self.options)), str(error)) from error
+            expected = f"Beam options with which {self.name} starts"
+            raise SoukError(expected, repr(list(self.options)), str(error)) from error
 
     def check(self) -> None:
-        """Raises SoukError where Beam knows no runner of the name; starts nothing."""
+        """Raises SoukError where Beam finds no runner of the name or path; starts nothing."""
         try:
             create_runner(self.name)
-        except ValueError as error:
+        except (ValueError, ImportError, AttributeError, TypeError) as error:
             raise SoukError("a Beam runner", repr(self.name), str(error)) from error

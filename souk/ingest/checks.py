@@ -16,8 +16,8 @@ from souk.schema import NO_ACTS, SECONDS
 
 FUTURE = {"events": ("timestamp", "arrived_at")}  # an item may be created ahead of its sale
 LATER_MS = 315_532_800_000  # 1980-01-01: no clock that began at 0 with the log has run for so long
+NUMBERS = ("int_domain", "float_domain")
 LARGEST = 1e18  # of a number: the models square some, and float32 ends at 3e38
-ANY = f"from {-LARGEST:g} to {LARGEST:g}"
 
 
 def check_schema(table: pa.Table, schema: Any, unread: Mapping[str, np.ndarray]) -> list[Fault]:
@@ -71,13 +71,21 @@ def ranges(schemas: Iterable[Any]) -> dict[str, str]:
     """For people, by column with a limit, the numbers that all of the schemas take."""
     found: dict[str, tuple[float, float]] = {}
     for feature in (feature for schema in schemas for feature in schema.feature):
-        kind = feature.WhichOneof("domain_info")
-        if kind in ("int_domain", "float_domain"):
-            domain, (low, high) = getattr(feature, kind), found.get(feature.name, (-LARGEST, LARGEST))
-            low = max(low, domain.min) if domain.HasField("min") else low
-            high = min(high, domain.max) if domain.HasField("max") else high
-            found[feature.name] = low, high
+        if feature.WhichOneof("domain_info") in NUMBERS:
+            least, most = _limits(feature)
+            low, high = found.get(feature.name, (-LARGEST, LARGEST))
+            found[feature.name] = low if least is None else max(low, least), high if most is None else min(high, most)
     return {name: _range(low, high) for name, (low, high) in found.items()}
+
+
+def _limits(feature: Any) -> tuple[float | None, float | None]:
+    """Least and greatest number of a feature with a domain of numbers, None for no limit. Schemas have theirs in
+    float32: the decimals that were written, and not the float64 of these, are meant."""
+    kind = feature.WhichOneof("domain_info")
+    domain = getattr(feature, kind)
+    ends = (getattr(domain, end) if domain.HasField(end) else None for end in ("min", "max"))
+    low, high = (end if end is None or kind == "int_domain" else float(str(np.float32(end))) for end in ends)
+    return low, high
 
 
 def _range(low: float, high: float) -> str:
@@ -159,16 +167,15 @@ def _beyond(numbers: pa.Array) -> np.ndarray:
 
 def _out_of_range(column: pa.Array, feature: Any) -> np.ndarray:
     wrong = np.zeros(len(column), bool)
-    kind = feature.WhichOneof("domain_info")
-    if kind not in ("int_domain", "float_domain") or pa.types.is_string(column.type):
+    if feature.WhichOneof("domain_info") not in NUMBERS or pa.types.is_string(column.type):
         return wrong
     if pa.types.is_list(column.type):
         return _any(column, _out_of_range(column.flatten(), feature))
-    domain = getattr(feature, kind)
-    if domain.HasField("min"):
-        wrong |= as_mask(pc.less(column, domain.min))
-    if domain.HasField("max"):
-        wrong |= as_mask(pc.greater(column, domain.max))
+    low, high = _limits(feature)
+    if low is not None:
+        wrong |= as_mask(pc.less(column, low))
+    if high is not None:
+        wrong |= as_mask(pc.greater(column, high))
     return wrong
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from souk.config import Source
 from souk.errors import SoukError, unknown
 from souk.ingest import cells
-from souk.ingest.checks import ANY, LARGEST, check_early, check_future, check_schema, closed_domains, ranges
+from souk.ingest.checks import LARGEST, check_early, check_future, check_schema, closed_domains, ranges
 from souk.ingest.convert import ENDS, TIMES, convert
 from souk.ingest.faults import EXPECTED, TIME, Fault, Reason
 from souk.ingest.mapping import TableSource
@@ -24,9 +24,9 @@ from souk.ingest.patterns import rename
 from souk.ingest.schemas import contract_schema, read_schema
 from souk.readers.json_lines import json_batch
 from souk.schema import Kind, contract
+from souk.values import SHOWN, in_quotes, quoted
 
 LONGEST_ID = 512  # characters, as in a request
-SHOWN = 80
 MOST_VALUES = 20  # of a closed column, in an error
 MOST_ENTRIES = 10_000  # of a list or a vector
 NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
@@ -93,8 +93,8 @@ class RowCheck:
         for name in ids:
             value = row.get(name)
             if isinstance(value, list | dict | bool) or len(str(value)) > LONGEST_ID:
-                received = f"{str(value)[:SHOWN]!r}"
-                return str(SoukError(f"{name} to be a text of 1 to {LONGEST_ID} characters", received, "Shorten it."))
+                remedy = "Shorten it." if isinstance(value, str) else in_quotes(value)
+                return str(SoukError(f"{name} to be a text of 1 to {LONGEST_ID} characters", quoted(value), remedy))
         for name, value in row.items():
             kind = self._columns.field(name).type
             if isinstance(value, list | dict) and kind == pa.string():  # a file of lines has it as the text of its JSON
@@ -125,10 +125,10 @@ class RowCheck:
         no_time = fault.reason in {"timestamp": (Reason.TYPE, Reason.RANGE)}.get(fault.column, (Reason.TYPE,))
         form = TIME if no_time and fault.column in TIMES else EXPECTED.get(fault.reason, "{column} to be right")
         allowed = self._allowed.get(fault.column, [])
-        told = {"type": kind, "range": self._ranges.get(fault.column, ANY), "bounds": self._limits.text(fault.column)}
+        told = {"type": kind, "range": self._ranges.get(fault.column, ""), "bounds": self._limits.text(fault.column)}
         expected = form.format(row=self._table.name[:-1], column=fault.column, values=_listed(allowed), **told)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
-        received = "null" if value is None else f"{value!r}"[:SHOWN]
+        received = quoted(value)
         if fault.reason is Reason.UNIT:
             return str(SoukError(expected, f"{received}, which looks like seconds", "Multiply it by 1000."))
         remedy = NO_ID if (fault.column, fault.reason) == ("event_id", Reason.MISSING) else "See docs/data.md."

@@ -21,12 +21,12 @@ from souk import outputs
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
-from souk.serving.fields import shown
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request, RequestParser
 from souk.serving.served import open_store, with_logs
 from souk.serving.slate import Slate
 from souk.serving.subjects import check_subjects
+from souk.values import quoted
 from souk.workspace import Workspace
 
 BATCH = 256
@@ -128,7 +128,7 @@ def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Reques
     except SoukError as error:
         return error
     except (ValueError, RecursionError):
-        return SoukError(f"{path} to be a JSON object", shown(line.decode(errors="replace").strip()), ONE_A_LINE)
+        return SoukError(f"{path} to be a JSON object", quoted(line.decode(errors="replace").strip()), ONE_A_LINE)
 
 
 def _answer(slate: Slate) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -15,25 +13,16 @@ from souk.errors import SoukError, unknown
 from souk.ingest.checks import LARGEST
 from souk.ingest.patterns import rename
 from souk.schema import SECONDS, EventType
-from souk.values import cell_text
+from souk.values import SHOWN, in_quotes, quoted
 
 END_OF_TIME = 253_402_300_800_000  # the year 10000, UTC epoch ms
 ID_LENGTH = 512
-SHOWN = 80  # characters of what is wrong that an error quotes, at most
 WIDEST = 1e30  # of the end of a range
 Names = Mapping[str, Sequence[str]]  # of a table: columns that the config maps, with the files' names of these
 EVENT_TYPES = tuple(str(kind) for kind in EventType)
 LEAVE_OUT = "Leave it out; docs/data.md tells how to declare a field."
 # What to say of a body that cannot be quoted, for Python's recursion.
 TOO_DEEP = str(SoukError("a body of a few levels", "one of hundreds", "No field holds more than lists of objects."))
-
-
-def shown(value: Any) -> str:
-    """A received value, short enough for an error."""
-    if value is None or isinstance(value, bool):  # as JSON has them
-        return json.dumps(value)
-    text = repr(value[:SHOWN]) if isinstance(value, str) else reprlib.repr(value)  # of a large one its beginning
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def known_keys(
@@ -51,7 +40,7 @@ def known_keys(
                 remedy = f'It belongs into {into}: "{into}": {{"{name}": ...}}.'
                 raise SoukError(f"{path}: a field to be one of {', '.join(sorted(known))}", repr(name), remedy)
             if not known:
-                raise SoukError(f"{path} to be empty: the config declares none of its fields", shown(name), LEAVE_OUT)
+                raise SoukError(f"{path} to be empty: the config declares none of its fields", quoted(name), LEAVE_OUT)
             own = own_name(name, names)
             remedy = instead_of(name, own) if own in known else ""
             raise unknown(f"{path}: a field", str(name)[:SHOWN], known, remedy)
@@ -74,8 +63,7 @@ def identifier(path: str, value: Any) -> str:
         SoukError: it is none.
     """
     if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH or not (own := value.strip()) or not is_text(own):
-        remedy = f'Write "{cell_text(value)}", in quotes.' if isinstance(value, int) else "Send it as the data have it."
-        raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", shown(value), remedy)
+        raise SoukError(f"{path} to be a text of 1 to {ID_LENGTH} characters", quoted(value), in_quotes(value))
     return own
 
 
@@ -95,7 +83,7 @@ def chosen(path: str, value: Any, most: int) -> tuple[str, ...]:
 def listed(path: str, value: Any, most: int) -> list[Any]:
     """A list of at most so many entries."""
     if not isinstance(value, list):
-        raise SoukError(f"{path} to be a list", shown(value), "See docs/serving.md.")
+        raise SoukError(f"{path} to be a list", quoted(value), "See docs/serving.md.")
     if len(value) > most:
         raise SoukError(f"{path} to have at most {most} entries", f"{len(value)}", "Send several requests.")
     return value
@@ -104,7 +92,7 @@ def listed(path: str, value: Any, most: int) -> list[Any]:
 def mapping(path: str, value: Any) -> Mapping[str, Any]:
     """An object of feature values."""
     if not isinstance(value, dict):
-        raise SoukError(f"{path} to be an object of feature values", shown(value), "See docs/serving.md.")
+        raise SoukError(f"{path} to be an object of feature values", quoted(value), "See docs/serving.md.")
     return value
 
 
@@ -112,7 +100,7 @@ def integer(path: str, value: Any, least: int, most: int) -> int:
     """A whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise SoukError(
-            f"{path} to be a whole number from {least} to {most}", shown(value), "Send a number within these bounds."
+            f"{path} to be a whole number from {least} to {most}", quoted(value), "Send a number within these bounds."
         )
     return value
 
@@ -120,7 +108,7 @@ def integer(path: str, value: Any, least: int, most: int) -> int:
 def moment(path: str, value: Any) -> int:
     """UTC epoch milliseconds; a fraction of one, which clocks of browsers give, is cut, as in a file."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < END_OF_TIME:
-        raise SoukError(f"{path} to be UTC epoch milliseconds", shown(value), "Leave it out for the server's clock.")
+        raise SoukError(f"{path} to be UTC epoch milliseconds", quoted(value), "Leave it out for the server's clock.")
     whole = int(value)
     if whole in SECONDS:
         received = f"{value}, which looks like seconds"
@@ -131,7 +119,7 @@ def moment(path: str, value: Any) -> int:
 def number(path: str, value: Any, most: float = LARGEST) -> float:
     """A number whose square float32 can hold; NaN is one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= most:
-        raise SoukError(f"{path} to be a number within ±{most:g}", shown(value))
+        raise SoukError(f"{path} to be a number within ±{most:g}", quoted(value))
     return float(value)
 
 

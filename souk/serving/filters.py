@@ -13,9 +13,9 @@ import numpy as np
 
 from souk.errors import SoukError, unknown
 from souk.schema import Kind
-from souk.serving.fields import Names, instead_of, own_name, shown
+from souk.serving.fields import Names, instead_of, own_name
 from souk.spec import Entity, Feature, FeatureSpec, Role
-from souk.values import cell_text
+from souk.values import cell_text, quoted
 
 CACHED_BYTES = 32_000_000  # of masks, one byte an item
 MAX_VALUES = 100  # of one column
@@ -96,7 +96,7 @@ class FilterParser:
             return self._range(name, place, value)
         if isinstance(value, dict):
             remedy = 'A range is for a numeric column; of this one name each value that will do, as ["4", "5"].'
-            raise SoukError(f"{place} to be a text, or a list of texts", shown(value), remedy)
+            raise SoukError(f"{place} to be a text, or a list of texts", quoted(value), remedy)
         values = value if isinstance(value, list) else [value]
         if not 0 < len(values) <= MAX_VALUES:
             raise SoukError(f"{place} to be a text, or a list of 1 to {MAX_VALUES}", f"{len(values)} entries")

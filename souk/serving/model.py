@@ -21,7 +21,7 @@ from souk.serving.experiments.arms import Arms
 from souk.serving.explain.gradients import Explainer
 from souk.serving.explain.in_time import as_long_as, by
 from souk.serving.explain.words import to_json
-from souk.serving.fields import TOO_DEEP, shown
+from souk.serving.fields import TOO_DEEP
 from souk.serving.impressions.log import ImpressionLog
 from souk.serving.line import Line
 from souk.serving.metrics import ServingMetrics
@@ -32,6 +32,7 @@ from souk.serving.room import Room
 from souk.serving.slate import Slate
 from souk.serving.subjects import check_explained, check_subjects
 from souk.stages import heard
+from souk.values import quoted
 
 NAME = "souk"
 TIMEOUT = "x-souk-timeout-ms"
@@ -257,7 +258,7 @@ def timeout_of(headers: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MAX_TIMEOUT_MS and len(text) < 9):
-        raise SoukError(f"{TIMEOUT}: a whole number from 1 to {MAX_TIMEOUT_MS}", shown(text), "Leave it out.")
+        raise SoukError(f"{TIMEOUT}: a whole number from 1 to {MAX_TIMEOUT_MS}", quoted(text), "Leave it out.")
     return int(text)
 
 
@@ -273,10 +274,11 @@ def instances_of(payload: Any) -> Any:
         except orjson.JSONDecodeError as error:
             raise SoukError("a JSON body", f"{len(payload)} bytes that are none ({error})", EXAMPLE) from error
     if not isinstance(payload, dict):
-        raise SoukError("the body to be an object with instances", shown(payload), EXAMPLE)
+        raise SoukError("the body to be an object with instances", quoted(payload), EXAMPLE)
     for name in payload:
         if name != "instances":
-            raise SoukError("the body to have instances alone", shown(name), nearest(name, ["instances"]) or EXAMPLE)
+            meant = nearest(name, {"instances"} - {*payload})
+            raise SoukError("the body to have instances alone", quoted(name), meant or EXAMPLE)
     if "instances" not in payload:
         raise SoukError("the body to have instances", "an empty object", EXAMPLE)
     return payload["instances"]

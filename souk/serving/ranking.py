@@ -186,7 +186,7 @@ class SlateMaker:
             self.release,
             request.treatment.arm,
             tuple(items),
-            ranking.degraded if items else (*ranking.degraded, *self._why_none(request, ranking.excluded)),
+            ranking.degraded if items else (*ranking.degraded, *self._why_none(request)),
             ranking.features,
             request,
         )
@@ -199,7 +199,7 @@ class SlateMaker:
         logs, degraded = np.zeros(0), (*noted(request, self.catalogue), "internal_error")
         return self.slate(request, Ranking(NO_CANDIDATES, none, none, logs, {}, excluded, UserState(""), degraded, {}))
 
-    def _why_none(self, request: Request, excluded: Collection[int]) -> tuple[str, ...]:
+    def _why_none(self, request: Request) -> tuple[str, ...]:
         """Whether an empty slate comes of the catalogue, of the candidates of the request, of which none is to be had,
         of the filter, which lets nothing through of what is, or of what is kept out of this slate: all that is left."""
         shown, matching = (self.catalogue.shown(wanted, request.timestamp) for wanted in ((), request.filter))
@@ -211,12 +211,8 @@ class SlateMaker:
                 return ()  # `unknown_candidates` says it
             if not shown[known].any():
                 return (NO_CANDIDATE,)
-            left = {place for place in known if matching[place]}
-        else:
-            left = {*np.flatnonzero(matching).tolist()}
-        if not left:
-            return (NO_MATCH,)
-        return () if left.difference(excluded) else (KEPT_OUT,)
+            matching = matching[known]
+        return (KEPT_OUT,) if matching.any() else (NO_MATCH,)
 
     def _fill(
         self, request: Request, features: Mapping[str, Any], excluded: Collection[int], tired: Collection[int]

@@ -29,12 +29,12 @@ from souk.serving.fields import (
     moment,
     number,
     range_end,
-    shown,
 )
 from souk.serving.filters import Filter, FilterParser
 from souk.serving.stated import MALFORMED, UNKNOWN_VALUE, Bounds, Stated
 from souk.spec import FeatureSpec
 from souk.state import Event, UserState
+from souk.values import quoted
 
 MAX_INSTANCES = 256
 MAX_EVENTS = 500
@@ -181,7 +181,7 @@ class RequestParser:
             SoukError: a field is missing, unknown, of the wrong type or out of bounds.
         """
         if not isinstance(instance, dict):
-            raise SoukError(f"{path} to be an object with user_id, item_id or events", shown(instance), SUBJECT)
+            raise SoukError(f"{path} to be an object with user_id, item_id or events", quoted(instance), SUBJECT)
         within = {"context": self._context.names, "profile": self._profile.names}
         known_keys(path, instance, self._fields, within, self._names)
         if all(instance.get(name) is None for name in SUBJECTS):
@@ -267,7 +267,7 @@ class RequestParser:
 
     def _event(self, path: str, value: Any, default_time: int) -> tuple[Event, list[str]]:
         if not isinstance(value, dict):
-            raise SoukError(f"{path} to be an object with item_id and event_type", shown(value))
+            raise SoukError(f"{path} to be an object with item_id and event_type", quoted(value))
         known_keys(path, value, EVENT_FIELDS, names=self._names)
         for name in ("item_id", "event_type"):
             if value.get(name) is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from souk.errors import SoukError
-from souk.serving.fields import shown
 from souk.serving.request import Request
+from souk.values import quoted
 
 MAX_EXPLAINED = 8  # each takes as long as some hundred slates
 
@@ -24,7 +24,7 @@ def check_subjects(requests: Sequence[Request], path: str = "") -> None:
     for place, request in enumerate(requests):
         if request.item_id and not request.similar:
             remedy = "item_id alone asks for similar items; beside user_id or events it belongs to :explain."
-            raise SoukError(f"{path or f'instances[{place}]'} without item_id", shown(request.item_id), remedy)
+            raise SoukError(f"{path or f'instances[{place}]'} without item_id", quoted(request.item_id), remedy)
 
 
 def check_explained(requests: Sequence[Request]) -> None:

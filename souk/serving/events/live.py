@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from souk.schema import EventType
 from souk.serving.events.backlog import FEW, Backlog, StateWriter
 from souk.serving.events.ids import EventIds
 from souk.serving.events.log import EventLog, read
@@ -84,8 +85,7 @@ class LiveEvents:
         self._log, self._writer, self._clock, self._sold = log, writer, clock, sold
         self._backlog = Backlog(log, writer, publication, clock)
         self.loaded, self._ids = Loaded(), EventIds()
-        self._calls: deque[_Call] = deque()
-        self._waiting = 0
+        self._calls, self._waiting = deque[_Call](), 0
         self._changed = threading.Condition()
         self._closed, self._rests_until, self._told = False, 0.0, ""
         self._next: tuple[StateWriter, Callable[[], str]] | None = None
@@ -199,8 +199,7 @@ class LiveEvents:
             logger.exception("following another release")
             return
         with self._changed:
-            if self._next is following:
-                self._next = None
+            self._next = None if self._next is following else self._next
 
     def _pause(self) -> float:
         return 0.0 if len(self._backlog) and self._clock() >= self._rests_until else REST_SECONDS
@@ -217,21 +216,28 @@ class LiveEvents:
 
     def _take(self, calls: Sequence[_Call]) -> None:
         by_call = self._fresh(calls)
-        fresh = [row for own in by_call for row in own]
+        fresh, sold = [row for own in by_call for row in own], False
         try:
             if fresh:
                 self._sold(fresh)  # first: an event that is in the log and comes again ends nothing
+                sold = True
                 self._log.append(fresh)
             self._ids.update(row["event_id"] for row in fresh)
             missing = self._applied(fresh)
         except Exception as error:
-            for call in calls:
+            kinds = [{row["event_type"] for row in own} for own in by_call]
+            selling = [call for call, of in zip(calls, kinds, strict=True) if EventType.PURCHASE in of]
+            for call in calls if sold else selling or calls:
                 call.answer.set_exception(error)
-            del by_call, calls, call, fresh  # it knows where it was raised, and would hold what holds it
-            return
-        for call, own in zip(calls, by_call, strict=True):
-            pending = sum(row["user_id"] in missing for row in own)
-            call.answer.set_result(Taken(len(own), len(call.rows) - len(own), pending))
+            others = [call for call in calls if not call.answer.done()]
+            del by_call, calls, call, selling, fresh  # it knows where it was raised, and would hold what holds it
+        else:
+            others = []
+            for call, own in zip(calls, by_call, strict=True):
+                pending = sum(row["user_id"] in missing for row in own)
+                call.answer.set_result(Taken(len(own), len(call.rows) - len(own), pending))
+        if others:
+            self._take(others)
 
     def _fresh(self, calls: Sequence[_Call]) -> list[list[dict[str, Any]]]:
         """The events of each call whose ids come for the first time."""

@@ -15,12 +15,13 @@ from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, not_taken
 from souk.serving.events.live import Busy, LiveEvents
-from souk.serving.fields import TOO_DEEP, shown
+from souk.serving.fields import TOO_DEEP
 from souk.serving.metrics import ServingMetrics
 from souk.serving.protocol.refusals import again_after
 from souk.serving.releases import Releases
 from souk.serving.room import Room
 from souk.serving.seldom import Seldom
+from souk.values import quoted
 
 seldom = Seldom(logging.getLogger(__name__))
 PATH = "/v1/events"
@@ -102,14 +103,14 @@ def rows_of(body: bytes) -> tuple[list[Any], bool]:
     except orjson.JSONDecodeError as error:
         raise SoukError("a JSON body", f"{len(body)} bytes that are none ({error})", EXAMPLE) from error
     if not isinstance(payload, dict) or not payload:
-        raise SoukError("the body to be an event, or an object with events, a list", shown(payload), EXAMPLE)
+        raise SoukError("the body to be an event, or an object with events, a list", quoted(payload), EXAMPLE)
     if "events" not in payload:
         return [payload], True
     if not isinstance(payload["events"], list):
-        raise SoukError("events to be a list", shown(payload["events"]), EXAMPLE)
+        raise SoukError("events to be a list", quoted(payload["events"]), EXAMPLE)
     for name in payload:
         if name != "events":
-            raise SoukError("the body to have events alone, where it has them", shown(name), EXAMPLE)
+            raise SoukError("the body to have events alone, where it has them", quoted(name), EXAMPLE)
     if not 1 <= len(payload["events"]) <= MAX_ROWS:
         raise SoukError(f"1 to {MAX_ROWS} events in one call", f"{len(payload['events'])}", "Send several calls.")
     return list(payload["events"]), False

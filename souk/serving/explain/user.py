@@ -14,13 +14,14 @@ from souk.release.manifest import verify
 from souk.schema import Kind
 from souk.serving.explain.gradients import Explainer
 from souk.serving.explain.words import ago, to_json
-from souk.serving.fields import identifier, shown
+from souk.serving.fields import identifier
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
 from souk.serving.served import open_store, with_logs
 from souk.state import UserState
 from souk.store.feast_store import Access, FeastStore
 from souk.store.interface import STALE_HOURS
+from souk.values import quoted
 from souk.workspace import Workspace
 
 PUBLISH = "`souk users publish` writes those of the newest run"
@@ -80,7 +81,7 @@ def _typed(option: str, given: Sequence[str], kinds: Mapping[str, Kind]) -> dict
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise SoukError(f"{option} NAME=VALUE", shown(text), f"For example {option} city=Bern.")
+            raise SoukError(f"{option} NAME=VALUE", quoted(text), f"For example {option} city=Bern.")
         kind = kinds.get(name)
         entry: Any = value
         if kind in (Kind.NUMERIC, Kind.LIST, Kind.VECTOR):
@@ -89,7 +90,7 @@ def _typed(option: str, given: Sequence[str], kinds: Mapping[str, Kind]) -> dict
         if kind is Kind.LIST and not isinstance(entry, list):
             entry = [*values.get(name, ()), value]
         elif name in values:
-            raise SoukError(f"{option} {name} once", f"{shown(values[name])} and {shown(entry)}", "Give one of them.")
+            raise SoukError(f"{option} {name} once", f"{quoted(values[name])} and {quoted(entry)}", "Give one of them.")
         values[name] = entry
     return values
 
@@ -116,10 +117,10 @@ class _Watched:
             return [f"The store of user states did not answer. {self._error}"]
         if self._damaged:
             return [
-                f"What the store has of {shown(user)} is no state: an event of the user replaces it, and {PUBLISH}."
+                f"What the store has of {quoted(user)} is no state: an event of the user replaces it, and {PUBLISH}."
             ]
         if "unknown_user" in degraded:
-            return [f"The store has no state of {shown(user)}: look for a typing error; {PUBLISH}."]
+            return [f"The store has no state of {quoted(user)}: look for a typing error; {PUBLISH}."]
         if "stale_features" in degraded:
             return [f"The user's state was written {ago(int(1000 * self._age))}; {PUBLISH}."]
         return []

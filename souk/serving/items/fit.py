@@ -9,9 +9,9 @@ import numpy as np
 
 from souk.errors import SoukError
 from souk.ingest.checks import LARGEST
-from souk.ingest.live import SHOWN
 from souk.ingest.notices import moment
 from souk.spec import Entity, FeatureSpec
+from souk.values import SHOWN
 
 AHEAD_MS = 300_000  # that the clock of who makes items may be ahead of the server's
 CREATED = "Send the item when it is to be shown."

@@ -15,7 +15,7 @@ from kserve.errors import InvalidInput
 
 from souk.errors import SoukError, nearest, not_taken
 from souk.serving.beside import Ended
-from souk.serving.fields import TOO_DEEP, shown
+from souk.serving.fields import TOO_DEEP
 from souk.serving.items.outcomes import Outcome
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
@@ -23,6 +23,7 @@ from souk.serving.model import timeout_of
 from souk.serving.releases import Releases
 from souk.serving.room import Room
 from souk.serving.seldom import Seldom
+from souk.values import quoted
 
 seldom = Seldom(logging.getLogger(__name__))
 PATH = "/v1/items:upsert"
@@ -87,11 +88,14 @@ def rows_of(body: bytes) -> list[Any]:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise SoukError("a JSON body", f"{len(body)} bytes that are none ({error})", EXAMPLE) from error
-    if not isinstance(payload, dict) or not isinstance(payload.get("items"), list):
-        raise SoukError("the body to be an object with items, a list", shown(payload), EXAMPLE)
+    if not isinstance(payload, dict) or not payload:
+        raise SoukError("the body to be an object with items, a list", quoted(payload), EXAMPLE)
     for name in payload:
         if name != "items":
-            raise SoukError("the body to have items alone", shown(name), nearest(str(name), ["items"]) or EXAMPLE)
+            meant = nearest(name, {"items"} - {*payload})
+            raise SoukError("the body to have items alone", quoted(name), meant or EXAMPLE)
+    if not isinstance(payload["items"], list):
+        raise SoukError("items to be a list", quoted(payload["items"]), EXAMPLE)
     if not 1 <= len(payload["items"]) <= MAX_ROWS:
         received = f"{len(payload['items'])}"
         raise SoukError(f"1 to {MAX_ROWS} items in one call", received, "Send several calls, as `souk items` does.")

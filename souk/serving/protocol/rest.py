@@ -23,7 +23,6 @@ from starlette.requests import ClientDisconnect
 from souk.errors import SoukError, Unanswered
 from souk.own_pages import OwnPages
 from souk.serving import logs
-from souk.serving.fields import SHOWN
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.model import NAME
@@ -35,6 +34,7 @@ from souk.serving.protocol.token import TokenCheck, Tokens
 from souk.serving.protocol.tracing import Tracing
 from souk.serving.worker_metrics import OfAllWorkers
 from souk.serving.workers import Worker
+from souk.values import SHOWN
 
 logger = logging.getLogger(__name__)
 CALLS = {
