@@ -58,10 +58,14 @@ def cut(text: str, most: int) -> str:
 
 
 def shown(uri: str) -> str:
-    """An address as messages and logs may have it: without what stands before `@`, which may be a password.
+    """An address as messages and logs may have it: without what stands before `@` or in its query, which may be a
+    password.
 
     What has no colon there is no address with a password: `ndcg@10` stays what it is.
     """
+    if "://" in uri:
+        uri, query, _ = uri.partition("?")
+        uri += "?…" if query else ""
     before, _, after = uri.rpartition("@")
     if ":" not in before:
         return uri

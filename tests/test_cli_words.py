@@ -9,7 +9,7 @@ import souk
 from souk.cli import COMMANDS, main
 from souk.cli.options import BEAM_RUNNER, not_negative, share
 from souk.cli.refusals import check_beam_runner
-from souk.errors import COMPARED, SoukError, nearest, unknown
+from souk.errors import COMPARED, SoukError, nearest, shown, unknown
 from souk.features.runner import EMBEDDED
 from tests.test_packaging import ROOT
 
@@ -179,3 +179,16 @@ def test_a_beam_runner_that_cannot_be_had_is_told_as_it_was_written(name: str, w
 def test_the_runners_of_beam_are_taken(name: str) -> None:
     assert BEAM_RUNNER == EMBEDDED
     check_beam_runner(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("redis://h:1/0?password=pw", "redis://h:1/0?…"),
+        ("redis://u:pw@h:1/0?x=pw@1", "redis://…@h:1/0?…"),
+        ("s3://bucket/events.csv", "s3://bucket/events.csv"),
+        ("data/day-?.csv", "data/day-?.csv"),
+    ],
+)
+def test_an_address_is_told_without_its_secrets(address: str, told: str) -> None:
+    assert shown(address) == told

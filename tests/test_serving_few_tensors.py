@@ -201,7 +201,9 @@ def test_a_call_whose_message_is_refused_never_gets_to_the_servicer(data, said):
         told.append((code, text))
         raise Aborted
 
-    context = SimpleNamespace(invocation_metadata=lambda: (), abort=abort, code=lambda: told[0][0])
+    context = SimpleNamespace(
+        invocation_metadata=lambda: (), time_remaining=lambda: None, abort=abort, code=lambda: told[0][0]
+    )
     metrics = SimpleNamespace(observe=lambda protocol, code, seconds: told.append(code))
 
     async def call():

@@ -172,7 +172,8 @@ def test_the_path_says_what_answers_what_waits_and_what_is_left_alone():
 
     def served(name, size, breakers):
         current = SimpleNamespace(breakers=breakers)
-        return SimpleNamespace(bundle=SimpleNamespace(name=name), bytes=size, live=SimpleNamespace(current=current))
+        bundle = SimpleNamespace(name=name, settings=SimpleNamespace(trained_until=NOW))
+        return SimpleNamespace(bundle=bundle, bytes=size, live=SimpleNamespace(current=current))
 
     now, arm = served("a", 5, guards), served("b", 7, [guards[0], Dependency("ranker", 60)])
     before = served("c", 11, [])
@@ -185,7 +186,7 @@ def test_the_path_says_what_answers_what_waits_and_what_is_left_alone():
     probe.recall = 0.75
     found = told(path)
     assert found["souk_index_recall"] == 0.75
-    assert found['souk_release{release="a"}'] == 1
+    assert found['souk_release{release="a"}'] == 1 and found['souk_trained_until_seconds{release="a"}'] == NOW / 1000
     changes = [found[f'souk_release_changes_total{{outcome="{outcome}"}}'] for outcome in ("taken", "refused")]
     assert changes == [2, 1]
     assert found["souk_releases_in_memory"] == 3

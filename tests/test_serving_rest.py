@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 import socket
+import time
 import uuid
 from unittest.mock import AsyncMock
 
@@ -23,10 +25,11 @@ from souk.serving.events.route import EventsRoute
 from souk.serving.items.route import ItemsRoute
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
+from souk.serving.model import waits_until
 from souk.serving.protocol.drain import Drain
 from souk.serving.protocol.refusals import FixedModels, StrictDataPlane
 from souk.serving.protocol.rest import RestServer
-from souk.serving.protocol.rpc import RpcServer
+from souk.serving.protocol.rpc import SHARE, RpcServer
 from souk.serving.protocol.tracing import opened
 from tests.serving_process import V2
 
@@ -139,8 +142,8 @@ def test_a_call_that_is_sent_away_is_told_for_how_long(call, content_type, monke
     assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("1", "124")
 
 
-def test_a_call_over_grpc_is_told_too(models, monkeypatch):
-    monkeypatch.setattr(Broken, "preprocess", AsyncMock(side_effect=Overloaded(0.1234)))
+def refused_over_grpc(models, timeout=None, **more):
+    """The error of a call."""
 
     async def asked():
         metrics = ServingMetrics(CollectorRegistry())
@@ -149,14 +152,39 @@ def test_a_call_over_grpc_is_told_too(models, monkeypatch):
         port = await server.listen()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                await pb_grpc.GRPCInferenceServiceStub(channel).ModelInfer(pb.ModelInferRequest(model_name="souk"))
+                message = pb.ModelInferRequest(model_name="souk", **more)
+                await pb_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message, timeout=timeout)
         finally:
             await server._server.stop(None)
 
     with pytest.raises(grpc.aio.AioRpcError) as told:
         asyncio.run(asked())
-    assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert dict(told.value.trailing_metadata())["grpc-retry-pushback-ms"] == "124"
+    return told.value
+
+
+def test_a_call_over_grpc_is_told_too(models, monkeypatch):
+    monkeypatch.setattr(Broken, "preprocess", AsyncMock(side_effect=Overloaded(0.1234)))
+    told = refused_over_grpc(models)
+    assert told.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(told.trailing_metadata())["grpc-retry-pushback-ms"] == "124"
+
+
+def test_a_version_over_grpc_is_not_found(models):
+    told = refused_over_grpc(models, model_version="9")
+    assert told.code() is grpc.StatusCode.NOT_FOUND and "Leave model_version out" in told.details()
+
+
+@pytest.mark.parametrize("timeout", [60.0, None])
+def test_the_deadline_of_a_grpc_call_is_until_when_its_caller_waits(models, monkeypatch, timeout):
+    left = []
+
+    async def preprocess(*_):
+        left.append(waits_until.get() - time.monotonic())
+        raise Overloaded(1.0)
+
+    monkeypatch.setattr(Broken, "preprocess", preprocess)
+    assert refused_over_grpc(models, timeout).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert left == [math.inf] if timeout is None else 0 < left[0] <= 60 * SHARE
 
 
 @pytest.mark.parametrize("host", ["::1", "::"])

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
+import redis
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -25,6 +26,7 @@ from souk.serving.protocol.rpc import CountedCalls
 from souk.serving.protocol.spans import Spans
 from souk.serving.protocol.tracing import Untraced, asked_for, opened
 from souk.stages import Stage, heard, staged
+from souk.store.interface import StoreError
 from tests.otlp_collector import collecting
 from tests.serving_bodies import ANN_USER, contents, message, tensor
 from tests.serving_fixtures import NOW, write_workspace
@@ -98,6 +100,9 @@ def test_an_error_of_the_code_is_told_by_its_type_and_one_of_the_outside_by_its_
         line(Unavailable(f"ranker: KeyError: {SECRET}"), KeyError(SECRET))
         == "ranker unavailable: Unavailable of KeyError"
     )
+    store = StoreError("Feast to answer", SECRET)
+    for store.__cause__, told in (ValueError(SECRET), "Unavailable of ValueError"), (redis.ConnectionError(), "gone"):
+        assert line(Unavailable("gone"), store) == f"ranker unavailable: {told}"
     assert line(ConnectionError("refused")) == "ranker unavailable: refused"
     assert line(Unavailable("index: gone"), ConnectionError("gone")) == "ranker unavailable: index: gone"
     record = logging.LogRecord("souk", logging.ERROR, "f", 1, "answering without the models", (), None)

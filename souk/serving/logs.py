@@ -17,6 +17,7 @@ from souk.store.interface import StoreError
 
 FORMATS = ("text", "json")
 LONGEST = 2000  # characters of a message
+OUTSIDE = ("redis.", "pymilvus.", "grpc.", "sqlite3", "feast.")  # whose errors quote names and addresses, no values
 OTHERS = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 calls = logging.getLogger("souk.calls")  # a line for each call, in JSON only
 _about: ContextVar[Sequence[tuple[str, str]]] = ContextVar("about", default=())
@@ -85,8 +86,11 @@ def _message(record: logging.LogRecord) -> str:
 def _told(value: object) -> object:
     if not isinstance(value, BaseException):
         return value
-    cause = value.__cause__ or value
-    if isinstance(cause, OSError | StoreError | IndexUnavailable):
+    cause: BaseException = value
+    while cause.__cause__:
+        cause = cause.__cause__
+    outside = isinstance(cause, OSError | StoreError | IndexUnavailable) or type(cause).__module__.startswith(OUTSIDE)
+    if outside:
         return value  # what another program said of itself
     return f"{type(value).__name__} of {type(cause).__name__}" if cause is not value else type(value).__name__
 

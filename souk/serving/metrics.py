@@ -153,6 +153,9 @@ class PathMetrics(Collector):
         release = GaugeMetricFamily("souk_release", "1 for the release that answers", labels=["release"])
         release.add_metric([self._releases.now.bundle.name], 1.0)
         yield release
+        until = GaugeMetricFamily("souk_trained_until_seconds", "End of what it learned from", labels=["release"])
+        until.add_metric([self._releases.now.bundle.name], self._releases.now.bundle.settings.trained_until / 1000)
+        yield until
         changes = CounterMetricFamily("souk_release_changes", "Releases that the pointer named", labels=["outcome"])
         changes.add_metric(["taken"], self._releases.taken)
         changes.add_metric(["refused"], self._releases.refused)

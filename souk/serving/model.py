@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +43,9 @@ SMALL_ITEMS = 1_000  # of an answer
 MOST_EXPLAINED = 16  # calls at a time: each takes as long as some hundred slates
 EXPLAINED_SECONDS = 10.0  # that the slate to explain may take: no caller waits for one that hangs
 MOST_PARSED = 64  # large bodies at a time
+# Until when the caller waits, where its protocol says so (gRPC), monotonic seconds: a deadline, however long, asks for
+# no more time than the server gives, as a stated `timeout_ms` may.
+waits_until: ContextVar[float] = ContextVar("waits_until", default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,14 @@ class SoukModel(Model):
             Overloaded: too many large bodies wait, or for longer than this one can.
         """
         began, arrived, headers = time.perf_counter(), time.monotonic(), headers or {}
+        until = waits_until.get()
         try:
             if is_small(payload, headers):
-                checked = self._checked(payload, headers, arrived)
+                checked = self._checked(payload, headers, arrived, until)
             else:
                 left = self._arms.now.main.parser.patience(timeout_of(headers), rows_of(payload))
-                checked = await self.parsing.run(self._checked, payload, headers, arrived, left=left)
+                left = min(left, until - arrived)
+                checked = await self.parsing.run(self._checked, payload, headers, arrived, until, left=left)
         except SoukError as error:
             raise InvalidInput(str(error)) from error
         except RecursionError as error:
@@ -202,7 +208,7 @@ class SoukModel(Model):
             for name, datatype in tensors.OUTPUTS.items()
         ]
 
-    def _checked(self, payload: Any, headers: Mapping[str, str], arrived: float) -> Checked:
+    def _checked(self, payload: Any, headers: Mapping[str, str], arrived: float, until: float) -> Checked:
         v2 = payload if isinstance(payload, InferRequest) else None
         instances = tensors.instances_of(v2) if v2 else instances_of(payload)
         bound = self._arms.now  # of one moment: whatever changes until the answer, it is all theirs
@@ -210,6 +216,8 @@ class SoukModel(Model):
         requests = parse_all(instances, self._clock(), self._request_ids, timeout, bound, arrived)
         both = zip(requests, instances, strict=True)
         stated = (request.deadline for request, own in both if timeout or own.get("timeout_ms") is not None)
+        if until < max(request.deadline for request in requests):
+            requests = [replace(request, deadline=min(request.deadline, until)) for request in requests]
         return Checked(requests, v2, min(stated, default=math.inf))
 
     def _explain(self, payload: Checked) -> list[dict[str, Any]]:

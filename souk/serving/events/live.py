@@ -294,5 +294,5 @@ class LiveEvents:
         """Leaves the store alone for a while; the same reason is told once."""
         self._rests_until, why = self._clock() + REST_SECONDS, f"{type(error).__name__}: {error}"
         if why != self._told:
-            logger.warning("events wait for the store: %s", why)
+            logger.warning("events wait for the store: %s", error)
             self._told = why

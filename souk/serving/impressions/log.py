@@ -192,7 +192,7 @@ class ImpressionLog:
             if not self._raised:
                 logger.exception("impressions (%s): the sink failed", self.sink.name)
             self._raised = True
-            return Written(0, taken, 0, f"{type(error).__name__}: {error}")
+            return Written(0, taken, 0, error)
         self._raised = False
         return done
 

@@ -34,13 +34,13 @@ class Written:
         count: how many are where they belong.
         waiting: those to be tried again.
         dropped: how many can never be written.
-        error: why some wait, "" where none does.
+        error: why some wait, "" where none does; what was raised as it is, for the log to tell.
     """
 
     count: int
     waiting: Sequence[Record] = ()
     dropped: int = 0
-    error: str = ""
+    error: Exception | str = ""
 
 
 class Sink(Protocol):
@@ -108,7 +108,7 @@ class PartFiles:
                     self._put(self._folder(hour), f"{self._writer}-{self.parts:06d}.parquet", content)
             except Exception as error:  # whatever a file system or the driver of a store raises
                 left = records[written + dropped :]
-                return Written(written, left, dropped, f"{type(error).__name__}: {error}")
+                return Written(written, left, dropped, error)
             written, dropped = written + len(own) - bad, dropped + bad
         return Written(written, (), dropped)
 

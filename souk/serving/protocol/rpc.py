@@ -24,10 +24,15 @@ from souk.listening import address
 from souk.serving import logs
 from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
+from souk.serving.model import waits_until
 from souk.serving.protocol.few_tensors import LARGE, check_message
 from souk.serving.protocol.refusals import MAX_REQUEST_BYTES, again_after, refusal
 from souk.serving.protocol.token import TokenInterceptor, Tokens
 from souk.serving.protocol.tracing import Status, Tracing
+
+SHARE = 0.9  # of what is left until the caller's deadline; the rest is the answer's way back
+
+VERSIONS = str(SoukError("a model without a version", "a version", "Leave model_version out: one release answers."))
 
 
 class RpcServer(GRPCServer):
@@ -107,8 +112,7 @@ class CountedCalls(grpc.aio.ServerInterceptor):
         async def answer(request: Any, context: Any, span: Status | None) -> Any:
             begin, code = time.perf_counter(), "INTERNAL"
             try:
-                if isinstance(request, Exception):
-                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request))
+                await _admit(request, context)
                 result = await handler.unary_unary(request, context)
                 code = "OK"
                 return result
@@ -136,6 +140,16 @@ class CountedCalls(grpc.aio.ServerInterceptor):
         finally:
             if context.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._metrics.refuse("UNAUTHENTICATED")
+
+
+async def _admit(request: Any, context: Any) -> None:
+    """Refuses what is no message, or is for a version; the model is told until when the caller waits."""
+    if (left := context.time_remaining()) is not None:
+        waits_until.set(time.monotonic() + SHARE * left)
+    if isinstance(request, Exception):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request))
+    if isinstance(request, pb.ModelInferRequest) and request.model_version:
+        await context.abort(grpc.StatusCode.NOT_FOUND, VERSIONS)
 
 
 def _letting_go(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
