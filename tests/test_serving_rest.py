@@ -27,7 +27,7 @@ from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.model import waits_until
 from souk.serving.protocol.drain import Drain
-from souk.serving.protocol.refusals import FixedModels, StrictDataPlane
+from souk.serving.protocol.refusals import MAX_REQUEST_BYTES, FixedModels, StrictDataPlane
 from souk.serving.protocol.rest import RestServer
 from souk.serving.protocol.rpc import SHARE, RpcServer
 from souk.serving.protocol.tracing import opened
@@ -167,6 +167,12 @@ def test_a_call_over_grpc_is_told_too(models, monkeypatch):
     told = refused_over_grpc(models)
     assert told.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert dict(told.trailing_metadata())["grpc-retry-pushback-ms"] == "124"
+
+
+def test_a_message_that_is_too_large_is_not_told_to_come_again(models):
+    """gRPC's own refusal has the code of a server with too much to do."""
+    told = refused_over_grpc(models, id="x" * MAX_REQUEST_BYTES)
+    assert told.code() is grpc.StatusCode.INVALID_ARGUMENT and f"at most {MAX_REQUEST_BYTES} bytes" in told.details()
 
 
 def test_a_version_over_grpc_is_not_found(models):

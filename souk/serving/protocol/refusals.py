@@ -70,6 +70,11 @@ def _refusing(expected: str) -> Iterator[None]:
         raise InvalidInput(refusal(error, expected)) from error
 
 
+def too_large(most: int) -> InvalidInput:
+    """The error for a body of more than `most` bytes."""
+    return InvalidInput(f"Expected a body of at most {most} bytes. Received: more. Send less.")
+
+
 def again_after(seconds: float) -> dict[str, str]:
     """Headers of a call that is sent away: HTTP's, in whole seconds, and the same as it is, for who has less time."""
     return {"Retry-After": str(max(1, math.ceil(seconds))), "Retry-After-Ms": str(max(1, math.ceil(1000 * seconds)))}

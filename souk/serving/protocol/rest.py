@@ -29,7 +29,7 @@ from souk.serving.model import NAME
 from souk.serving.protocol.direct import GONE, DirectPredict
 from souk.serving.protocol.drain import Drain, Draining
 from souk.serving.protocol.few_tensors import FewTensors
-from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal
+from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal, too_large
 from souk.serving.protocol.token import TokenCheck, Tokens
 from souk.serving.protocol.tracing import Tracing
 from souk.serving.worker_metrics import OfAllWorkers
@@ -181,7 +181,7 @@ class Calls:
             message = await receive()
             size += len(message.get("body", b""))
             if size > most:
-                raise InvalidInput(f"Expected a body of at most {most} bytes. Received: more. Send less.")
+                raise too_large(most)
             return message
 
         async def watched(message: Any) -> None:

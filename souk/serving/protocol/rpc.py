@@ -26,7 +26,7 @@ from souk.serving.line import Overloaded
 from souk.serving.metrics import ServingMetrics
 from souk.serving.model import waits_until
 from souk.serving.protocol.few_tensors import LARGE, check_message
-from souk.serving.protocol.refusals import MAX_REQUEST_BYTES, again_after, refusal
+from souk.serving.protocol.refusals import MAX_BODY_BYTES, MAX_REQUEST_BYTES, again_after, refusal, too_large
 from souk.serving.protocol.token import TokenInterceptor, Tokens
 from souk.serving.protocol.tracing import Status, Tracing
 
@@ -73,7 +73,7 @@ class RpcServer(GRPCServer):
         self._server = grpc.aio.server(
             ThreadPoolExecutor(max_workers=1),
             interceptors=(CountedCalls(self._metrics, self._tracing), *self._checks, RefusingInterceptor()),
-            options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", int(self._shared))],
+            options=[("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", int(self._shared))],
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
@@ -167,7 +167,9 @@ def _letting_go(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, 
 
 
 def _message(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
-    """The message, or the error with which its call is refused."""
+    """The message, or the error with which its call is refused: what gRPC itself refuses is told as if it were shed."""
+    if len(data) > MAX_REQUEST_BYTES:
+        return too_large(MAX_REQUEST_BYTES)
     try:
         message = deserialize(data)
         if isinstance(message, pb.ModelInferRequest) and len(data) >= LARGE:  # bytes, where there is no token
