@@ -4,11 +4,16 @@ import http.client
 import json
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import grpc
 import pyarrow.parquet as pq
 import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as rpc
 
 from tests.callers import ANSWERS, Callers
+from tests.serving_bodies import ANN, ANN_USER, message
 from tests.serving_fixtures import NOW, write_workspace
 from tests.serving_process import JSON, PATIENT, V1, serving
 
@@ -50,6 +55,28 @@ def test_who_was_taken_is_answered_before_a_server_that_is_told_to_ends(workspac
         assert connection.getresponse().headers["connection"] == "close", "whoever kept one open goes, too"
         assert server.stop() == 0, "a second signal ends it at once: how long all this took does not matter"
     assert len(logged(workspace)) == callers.statuses[200] and not beside(workspace)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_call_that_is_being_answered_at_the_end_is_answered(tmp_path, monkeypatch, protocol):
+    slow = tmp_path / "slow"
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{Path(__file__).parents[1]}")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    ranker = {"use": "slow_plugs:Slow", "options": {"while_there": str(slow)}}
+    workspace = write_workspace(tmp_path / "workspace", ranker=ranker)
+    with serving(workspace.root, tmp_path / "log", program=PATIENT) as server, ThreadPoolExecutor(1) as pool:
+        slow.write_text("3")  # seconds, of the 20 in which a server ends
+        if protocol == "http":
+            answered = pool.submit(lambda: server.call(V1, json.dumps({"instances": [ANN]}), JSON)[0] == 200)
+        else:
+            channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc}")
+            call = rpc.GRPCInferenceServiceStub(channel).ModelInfer
+            answered = pool.submit(lambda: bool(call(message(ANN_USER), timeout=60).outputs))
+        while not server.metric("souk_waiting_requests"):
+            time.sleep(0.01)
+        assert server.stop() == 0
+        assert answered.result(60)
+    assert len(logged(workspace)) == 1
 
 
 def test_a_second_signal_does_not_wait(workspace, tmp_path):
