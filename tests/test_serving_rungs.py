@@ -1,5 +1,6 @@
 """Rungs of the ladder: what a request gets while one of the parts of its path is down, hangs, or has no time."""
 
+import contextlib
 import copy
 import threading
 import time
@@ -65,23 +66,38 @@ HANGING = {
 GUARDS = {"store": "users", "index": "index", "query_tower": "query_tower", "ranker": "ranker"}
 
 
-@pytest.mark.parametrize("part", HANGING)
-def test_a_part_that_hangs_is_named_in_time_and_then_left_alone(recommender, part):
+@contextlib.contextmanager
+def hung(recommender, part, patience):
+    """One part hangs, which is waited for so long."""
     release = threading.Event()
     hanging = Hanging(release)
     broken = recommender.connected(None, recommender.store)
     guards = {name: Dependency(name, 60.0) for name in GUARDS.values()}
-    broken.guards = Guards(**{**guards, GUARDS[part]: Dependency(part, 0.05)})
+    broken.guards = Guards(**{**guards, GUARDS[part]: Dependency(part, patience)})
     broken.retrieval = Retrieval(hanging if part == "index" else None, broken.retrieval.exact, broken.guards.index)
     if part != "index":
         setattr(broken, part, hanging)
     try:
+        yield broken, hanging
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("part", HANGING)
+def test_a_part_that_hangs_is_named_in_time_and_then_left_alone(recommender, part):
+    with hung(recommender, part, patience=0.05) as (broken, hanging):
         for _ in range(6):
             (slate,) = broken.recommend([Request("ann", 8, NOW, deadline=time.monotonic() + 60)])
             assert slate.degraded == (HANGING[part],) and len(slate.items) == 8
         assert hanging.calls == FAILURES, "then it is left alone"
-    finally:
-        release.set()
+
+
+@pytest.mark.parametrize("part", HANGING)
+def test_a_part_that_hangs_leaves_those_after_it_their_share_of_the_time(recommender, part):
+    """Patience would last longer than the request."""
+    with hung(recommender, part, patience=60.0) as (broken, _):
+        (slate,) = broken.recommend([Request("ann", 8, NOW, deadline=time.monotonic() + 4)])
+    assert slate.degraded == (HANGING[part],) and len(slate.items) == 8
 
 
 def test_without_time_every_stage_is_left_out_and_the_slate_is_whole(recommender):
