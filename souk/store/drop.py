@@ -16,7 +16,7 @@ from souk.spec import read_spec
 from souk.state_rows import state_columns
 from souk.store.definitions import NOT_STATED, ONLINE, VIEW, repo_config, stated_uri
 from souk.store.forget import Tell, forget, written
-from souk.store.publish import staged
+from souk.store.publish import clean, staged
 from souk.store.redis_errors import said
 
 Unread = Callable[[], Collection[str]]
@@ -40,6 +40,7 @@ def drop(folder: Path, unread: Unread, since: int, tell: Tell = lambda line: Non
     folder = folder.absolute()
     try:
         with publishing(folder, wait=False):
+            clean(folder)
             told, places = dict[str, str](), defaultdict[str, list[str]](list)
             for states in unread():
                 try:

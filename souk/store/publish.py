@@ -49,6 +49,8 @@ PATIENCE_MS = 10_000  # for each answer of a Redis, which is asked some times
 TRIES = 5  # of a write to a Redis which took longer than its locks live
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("ms", tz="UTC")
+PARTIAL = ".partial"  # what a file is called that is not whole
+STAGED = "registry.partial.db"  # of which Feast demands the ending
 TYPES = {"list<string>": pa.string(), "list<int64>": pa.int64(), "list<double>": pa.float64()}
 
 
@@ -212,22 +214,36 @@ def _write_offline(source: Path, target: Path, columns: Mapping[str, str], now: 
     empty = [pa.field(name, pa.list_(TYPES[columns[name]])) for name in lists]
     kept = [reader.schema_arrow.field(name) for name in there]
     schema = pa.schema([*kept, *empty, pa.field(EVENT_TIME, TIME), pa.field(WRITTEN_TIME, TIME)])
-    partial = target.with_suffix(".partial")
     count = 0
-    with pq.ParquetWriter(partial, schema) as writer:
+    with _whole(target) as partial, pq.ParquetWriter(partial, schema) as writer:
         for batch in reader.iter_batches(batch_size=8192, columns=there):
             written = pa.array([now] * len(batch), pa.int64()).cast(TIME)
             none = [pa.array([[]] * len(batch), field.type) for field in empty]
             writer.write_table(pa.Table.from_arrays([*batch.columns, *none, written, written], schema=schema))
             count += len(batch)
-    os.replace(partial, target)
     return count
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with _whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole(target: Path, name: str = "") -> Iterator[Path]:
+    """The file that takes the place of `target` at the end, or is gone: a disk that it filled takes events again."""
+    partial = target.with_name(name) if name else target.with_suffix(PARTIAL)
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def clean(folder: Path) -> None:
+    """Deletes what publications into a folder left that were killed. Nobody may publish meanwhile."""
+    for left in (folder / STAGED, *folder.glob(f"*{PARTIAL}"), *(folder / SPECS).glob(f"*{PARTIAL}")):
+        left.unlink(missing_ok=True)
 
 
 def _database(path: Path, statement: str) -> None:
@@ -241,9 +257,8 @@ def _database(path: Path, statement: str) -> None:
 @contextmanager
 def staged(registry: Path) -> Iterator[Path]:
     """A copy of the registry, which takes the registry's place at the end: Feast writes it in place, not at once."""
-    partial = registry.with_name("registry.partial.db")
-    partial.unlink(missing_ok=True)
-    if registry.exists():
-        shutil.copyfile(registry, partial)
-    yield partial
-    os.replace(partial, registry)
+    with _whole(registry, STAGED) as partial:
+        partial.unlink(missing_ok=True)
+        if registry.exists():
+            shutil.copyfile(registry, partial)
+        yield partial

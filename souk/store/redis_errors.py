@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,9 @@ def said(error: Exception) -> str:
 
 
 def remedy_for(error: Exception, usual: str) -> str:
-    """What to do about an error: `usual`, unless the Redis wants to know who asks."""
+    """What to do about an error: `usual`, unless the Redis wants to know who asks, or the disk is full."""
+    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        return "Make room on the disk: what waits is taken then."
     denied = type(error).__module__.startswith("redis.") and any(word in said(error).lower() for word in DENIED)
     return f"Give the password of a user who may do all that states need: {PASSWORD}." if denied else usual
 
