@@ -15,7 +15,7 @@ from souk.graphs import Graph
 from souk.index.interface import IndexUnavailable
 from souk.pairs import pair_features
 from souk.serving import scoring
-from souk.serving.budget import Guards
+from souk.serving.budget import PATIENCE, Guards
 from souk.serving.dependency import CLOSED, FAILURES, Dependency
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
@@ -237,6 +237,11 @@ def test_with_everything_down_there_is_still_a_slate(recommender):
     assert len(set(ids(slate))) == 50 and not set(ids(slate)) & HIDDEN
     assert slate.degraded == ("features_unavailable", "query_tower_unavailable")
     assert {i.source for i in slate.items} == {"segment_popular", "popular", "catalogue"}
+
+
+def test_one_part_may_take_half_of_the_time_that_a_request_has_by_default():
+    assert {guard.patience for guard in Guards.within(0.2).all()} == {0.1}
+    assert {guard.patience for guard in Guards.within(60.0).all()} == {PATIENCE}
 
 
 @pytest.mark.parametrize(("part", "graph"), [("query_tower", "_serve"), ("ranker", "_rank")])
