@@ -12,6 +12,7 @@ from souk.errors import SoukError
 from souk.release.manifest import verify
 from souk.release.runs import newest_states
 from souk.spec import read_spec
+from souk.store.address import online_store
 from souk.workspace import Workspace
 
 
@@ -26,6 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.redis_uri:
+        online_store(arguments.redis_uri, "")  # a wrong one would be told after Feast's imports only
     workspace = Workspace(Path(arguments.workspace))
     folder = workspace.served_folder()
     # Another version of Souk serves under another name what this one would publish.
