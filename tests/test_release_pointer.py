@@ -15,7 +15,7 @@ from souk.errors import SoukError
 from souk.release import commands
 from souk.release.collections import collections_in_use
 from souk.release.commands import list_text, show_text, verify_text
-from souk.release.manifest import read_manifest
+from souk.release.manifest import read_manifest, write_manifest
 from souk.release.pointer import (
     history,
     point,
@@ -270,3 +270,15 @@ def test_a_damaged_release_is_listed_as_one(releases, tmp_path, file, told):
 
 def test_no_releases_yet(tmp_path):
     assert "souk run" in list_text(Workspace(tmp_path))
+
+
+def test_a_copy_of_a_release_under_another_name_is_none(tmp_path):
+    """It was verified and made current, and answers named the other."""
+    workspace = Workspace(tmp_path)
+    for folder in ("shop-1", "shop-2"):
+        (workspace.releases / folder).mkdir(parents=True)
+        write_manifest(workspace.releases / folder, "shop-1", {}, {})
+    point(workspace, "shop-1")
+    with pytest.raises(SoukError, match=r"Expected release shop-2 in .*shop-2\. Received: shop-1\. Call the folder"):
+        rollback(workspace, "shop-2")
+    assert workspace.current_release() == "shop-1"

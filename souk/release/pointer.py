@@ -11,7 +11,7 @@ from pathlib import Path
 
 from souk.errors import SoukError, unknown
 from souk.folders import placed
-from souk.release.manifest import NAME, verify
+from souk.release.manifest import NAME, read_manifest, verify
 from souk.workspace import Workspace
 
 HISTORY = "history.json"
@@ -32,7 +32,7 @@ def release_folder(workspace: Workspace, name: str) -> Path:
     """The folder of a deployed release; "current" is one too.
 
     Raises:
-        SoukError: there is none of that name.
+        SoukError: there is none of that name, or another is in its folder: answers and logs would name that one.
     """
     if name == "current":
         name = workspace.current_release() or name
@@ -41,7 +41,12 @@ def release_folder(workspace: Workspace, name: str) -> Path:
         raise workspace.no_release("a deployed release", f"{name!r}, and {workspace.root} has none")
     if name not in names:
         raise unknown("a deployed release", name, names)
-    return workspace.releases / name
+    folder, own = workspace.releases / name, name
+    with contextlib.suppress(SoukError):  # damaged: who reads it tells
+        own = read_manifest(folder)["name"]
+    if own != name:
+        raise SoukError(f"release {name} in {folder}", own, f"Call the folder {own}, or remove it: it is a copy.")
+    return folder
 
 
 def history(workspace: Workspace) -> list[str]:
