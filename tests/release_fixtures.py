@@ -143,4 +143,4 @@ def deployed(workspace: Workspace, work: Path, seed: int) -> str:
 def sealed_anew(folder: Path) -> None:
     """A test changed files of a release: they are as they were packaged from now on."""
     manifest = read_manifest(folder)
-    write_manifest(folder, manifest["name"], manifest["content"], manifest["lineage"])
+    write_manifest(folder, folder.name, manifest["content"], manifest["lineage"])
