@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import souk
 from souk.cli import extras
+from souk.cli.ending import EndedBySignal
 from souk.cli.options import Parser
 from souk.errors import SoukError, Unanswered, nearest, of_disk
 
@@ -62,7 +63,7 @@ def _run(command: str, words: list[str]) -> int:
     try:
         return _done(command, words)
     except KeyboardInterrupt as error:  # also of who is impatient with the imports
-        number = signal.Signals(error.args[0] if error.args else signal.SIGINT)  # souk.cli.ending tells which
+        number = error.number if isinstance(error, EndedBySignal) else signal.SIGINT
         how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
         kept = ". What is done is kept: the same command goes on with it" if command in ("run", "tune") else ""
         print(f"\nsouk {command}: {how}{kept}", file=sys.stderr)

@@ -16,10 +16,24 @@ ROUNDS = 50  # in which a process may have started others
 WAIT = 0.02  # seconds
 
 
+class EndedBySignal(KeyboardInterrupt):
+    """A signal came.
+
+    It has a class of its own because Python ends itself by SIGINT, whatever its exit code is to be, once a plain
+    KeyboardInterrupt left a text that `exec` runs, even one that is caught; and any import makes dataclasses by `exec`.
+
+    Attributes:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
 @contextlib.contextmanager
 def processes_end_first() -> Iterator[threading.Event]:
-    """Yields what is set once a signal came; then the processes below this one are ended and KeyboardInterrupt is
-    raised, with the signal's number.
+    """Yields what is set once a signal came; then the processes below this one are ended and `EndedBySignal` is raised.
 
     A step also ends by itself when its stdin does (souk.progress), but not while it still imports, and what it started
     does not.
@@ -29,7 +43,7 @@ def processes_end_first() -> Iterator[threading.Event]:
     def end(number: int, frame: FrameType | None) -> None:
         came.set()
         end_processes()
-        raise KeyboardInterrupt(number)
+        raise EndedBySignal(number)
 
     ours = threading.current_thread() is threading.main_thread()
     # What is ignored (nohup, a shell's background) stays so.
