@@ -24,12 +24,10 @@ class Script:
     """A server that says what it is told to, one answer after the other; None breaks the connection."""
 
     def __init__(self, answers):
-        self.answers, self.calls, self.drops = list(answers), [], 0
-        self.called, self.hold = threading.Event(), threading.Event()
+        self.answers, self.calls, self.drops, self.hold = list(answers), [], 0, threading.Event()
 
     def next(self, path, headers, body):
         self.calls.append((path, dict(headers), json.loads(body)))
-        self.called.set()
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 

@@ -92,6 +92,21 @@ def test_without_such_a_python_the_other_tests_run_all_the_same(tmp_path: Path) 
     assert "The detector is optional" in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("first", "again", "status"),
+    [("true", "false", 0), ("false", "true", 0), ("false", "false", 2), ("exit 2 #", "true", 2)],
+)
+def test_tests_that_failed_get_one_more_try_and_a_run_that_broke_off_none(
+    tmp_path: Path, first: str, again: str, status: int
+) -> None:
+    python = script(tmp_path, "python3.13", "echo 'is Python 3.13'; exit 1")
+    words = [f"PYTEST={script(tmp_path, 'first', first)}", f"AGAIN={script(tmp_path, 'again', again)}"]
+    command = ["make", "--assume-old=.venv/.installed", "test", f"DRIFT_PYTHON={python}", "UV=/bin/true", *words]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == status, run.stderr
+    assert ("once more, alone" in run.stdout) == (first == "false")
+
+
 @pytest.mark.parametrize(("words", "workspace"), [((), ".souk"), (("DATASET=simulated",), ".souk-simulated")])
 def test_each_data_set_has_a_workspace_of_its_own(words: tuple[str, ...], workspace: str) -> None:
     command = ["make", "--dry-run", "--assume-old=.venv/.installed", "run", *words]

@@ -190,7 +190,8 @@ def test_the_deadline_of_a_grpc_call_is_until_when_its_caller_waits(models, monk
 
     monkeypatch.setattr(Broken, "preprocess", preprocess)
     assert refused_over_grpc(models, timeout).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert left == [math.inf] if timeout is None else 0 < left[0] <= 60 * SHARE
+    # gRPC rounds the time up on its way, here to .1 s.
+    assert left == [math.inf] if timeout is None else 0 < left[0] < 60.2 * SHARE
 
 
 @pytest.mark.parametrize("host", ["::1", "::"])
