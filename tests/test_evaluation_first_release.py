@@ -61,6 +61,15 @@ def test_a_first_release_behind_the_best_baseline_is_promoted_with_a_warning(mad
     assert not any(rule.warning for rule in judge(*made(chance), "popularity", Evaluate(bootstrap=200)).rules)
 
 
+def test_what_a_challenger_may_lose_to_a_champion_a_first_release_may_not_lose_to_popularity(made):
+    verdict = judge(*made(0.0), "", Evaluate(bootstrap=200, margin=-0.9))
+    assert (verdict.outcome, verdict.rules[0].name, verdict.rules[0].numbers["margin"]) == (
+        "reject",
+        "beats_popularity",
+        0.0,
+    )
+
+
 @pytest.mark.parametrize(
     ("low", "mean", "high", "where"),
     [(-0.03, -0.001, 0.02, "not certainly ahead of"), (-0.03, -0.02, -0.01, "behind"), (0.01, 0.02, 0.03, "ahead of")],
