@@ -151,3 +151,23 @@ def guess(rows: Table, folder: Path) -> tuple[str, DatasetConfig]:
     """The text of the first config of these events, and the config."""
     text = first_config(write(rows, folder / "e.csv"), None, None, "shop").text
     return text, parse_config(text)
+
+
+@pytest.mark.parametrize(
+    ("repeated", "words"),
+    [
+        (1, "# The contract refuses 2.4% of items: these rows go"),
+        (4, "quarantine_threshold: 0.08  # the contract refu"),
+    ],
+)
+def test_items_that_repeat_an_id_count_among_what_is_refused(tmp_path: Path, repeated: int, words: str) -> None:
+    """A row without an id is no repetition of another."""
+    items = tmp_path / "items.csv"
+    lines = [f"i{n},{n}.5" for n in [*range(80), *range(repeated)]]
+    items.write_text("\n".join(["item_id,price", *lines, ",7.5"]), "utf-8")
+    events = tmp_path / "events.csv"
+    rows = [f"u{n % 20},i{n % 80},click,{1_700_000_000 + n * 3600}" for n in range(300)]
+    events.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]), "utf-8")
+    text = first_config(str(events), str(items), None, "shop").text
+    assert parse_config(text).data.items.repeated_ids == "quarantine"
+    assert words in text

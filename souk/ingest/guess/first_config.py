@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from souk.config import parse_config
 from souk.ingest.checks import check_early, check_schema, of_later_years
@@ -51,6 +52,7 @@ from souk.ingest.reading import Reading
 from souk.ingest.sample import Sample
 from souk.ingest.schemas import contract_schema
 from souk.progress import seldom
+from souk.schema import ID_COLUMN
 
 FEW_REFUSED, MOST_REFUSED = 0.04, 0.5  # shares of a table
 # Characters that no YAML has, or that end its lines: as escapes they stand in quotes and in comments.
@@ -192,22 +194,29 @@ def _map_ids(tables: Mapping[str, Table]) -> None:
 
 
 def _refused(text: str, key: str, tell: Callable[[str], None]) -> float:
-    """The share of a table's rows that the contract would refuse under this config."""
+    """The share of a table's rows that the contract would refuse under this config, those of items and users that
+    repeat an id with them."""
     config = parse_config(text)
-    kinds = getattr(config.columns, key)
+    kinds, source = getattr(config.columns, key), getattr(config.data, key)
     contract, refused, rows, due = contract_schema(key, kinds), 0, 0, seldom()
+    told: list[pa.ChunkedArray] = []
     times, early = Sample(pa.schema([("timestamp", pa.int64())])), 0
-    for batch in Reading(TableSource(key, getattr(config.data, key), kinds)):
+    for batch in Reading(TableSource(key, source, kinds)):
         faults = [*batch.faults, *check_schema(batch.table, contract, {})]
         count = batch.table.num_rows
-        refused += int(faulty(faults, count).sum())
+        bad = faulty(faults, count)
+        refused += int(bad.sum())
         rows += count
+        if key != "events" and source.repeated_ids == "quarantine":
+            told.append(batch.table[ID_COLUMN[key]].filter(pa.array(~bad)))
         if key == "events":
             times.add(batch.table.select(["timestamp"]), np.ones(count, bool))
-            early += int((faulty(check_early(batch.table), count) & ~faulty(faults, count)).sum())
+            early += int((faulty(check_early(batch.table), count) & ~bad).sum())
         if due():
             tell(f"{key}: {rows:,} rows read, to see what the contract would refuse")
     refused += early if of_later_years(times.table["timestamp"].combine_chunks()) else 0
+    ids = pa.chunked_array([chunk for each in told for chunk in each.chunks], pa.string())
+    refused += len(ids) - pc.count_distinct(ids).as_py()
     return refused / max(1, rows)
 
 
