@@ -42,18 +42,18 @@ def top1(low, served):
 
 
 def heads(ours, theirs, examples=LEAST_EXAMPLES, positives=LEAST_OF_EACH):
-    """One head; a fifth of the least examples is positive."""
+    """One head; a fifth of the least examples is positive. A champion without it has None."""
     size = {"examples": examples, "positives": positives}
     return {
-        name: {"heads": {"engaged": size | {"calibration_error": error}}}
+        name: {"heads": {} if error is None else {"engaged": size | {"calibration_error": error}}}
         for name, error in (("slate", ours), ("champion", theirs))
     }
 
 
-def cost(milliseconds=1.0, size=100, calls=5, served=5):
+def cost(milliseconds=1.0, size=100, calls=5, served=5, theirs=100):
     return {
         "slate": {"calls": calls, "milliseconds": milliseconds, "bytes": size},
-        "champion": {"calls": served, "milliseconds": 1.0, "bytes": 100},
+        "champion": {"calls": served, "milliseconds": 1.0, "bytes": theirs},
     }
 
 
@@ -81,6 +81,8 @@ def cost(milliseconds=1.0, size=100, calls=5, served=5):
         ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2, 0.01)}, True, False),
         ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2 + TINY, 0.01)}, False, False),
         ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.5)}, True, False),  # no more than the champion's
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2, None)}, True, False),
+        ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2 + TINY, None)}, False, False),
         ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.1, examples=LEAST_EXAMPLES - 1)}, True, True),
         ("calibration", (0.4, 0.002), {"ranker": heads(0.5, 0.1, positives=LEAST_OF_EACH - 1)}, True, True),
         ("calibration", (0.4, 0.002), {"ranker": heads(0.4 * 0.2, 0.01, positives=NEARLY_ALL)}, True, False),
@@ -95,6 +97,8 @@ def cost(milliseconds=1.0, size=100, calls=5, served=5):
         ("latency", (1.0,), {"cost": cost(milliseconds=9.0, served=4)}, True, True),
         ("size", (1.0,), {"cost": cost(size=200)}, True, False),
         ("size", (1.0,), {"cost": cost(size=201)}, False, False),
+        ("size", (1.0,), {"cost": cost(size=0)}, True, True),
+        ("size", (1.0,), {"cost": cost(theirs=0)}, True, True),
     ],
 )
 def test_a_rule_breaks_beyond_its_limit_and_no_sooner(name, limits, metrics, passed, skipped):

@@ -178,6 +178,14 @@ def test_later_events_change_no_query(read):
     assert catalogue.old.tolist() == catalogue_later.old.tolist()
 
 
+@pytest.mark.parametrize(("time", "old"), [(START - 1, True), (START, False)])
+def test_an_item_of_any_event_of_histories_before_the_window_is_not_new_to_it(read, time, old):
+    spec = spec_of("always")
+    assert "purchase" in spec.history_events and "purchase" not in spec.objectives.engaged.events
+    _, catalogue = read(spec, [*EVENTS, ("zoe", "never", "purchase", time)], ITEMS | {"never": True})
+    assert (catalogue.old[catalogue.position["never"]], catalogue.popularity[catalogue.position["never"]]) == (old, 0)
+
+
 def test_the_validation_window_knows_neither_itself_nor_the_test_window(read):
     """The validation window of the fixtures starts long before the first event."""
     spec = spec_of("always")

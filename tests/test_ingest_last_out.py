@@ -121,8 +121,8 @@ def test_shares_mean_nothing_under_leave_last_out():
 
 @pytest.mark.parametrize(
     ("users", "engagements", "days"),
-    [(1000, 100, 5), (1000, 30, 3), (6000, 100, 1), (1000, 5, 1), (10, 4, 1)],
-    ids=["enough", "a tenth of all", "one day is enough", "one day is more than a tenth", "few"],
+    [(1000, 100, 5), (1000, 30, 3), (6000, 100, 1), (1000, 5, 1), (10, 4, 1), (10, 3, 1)],
+    ids=["enough", "a tenth of all", "one day is enough", "one day is more than a tenth", "few", "fewest"],
 )
 def test_the_validation_window_has_enough_for_a_ranker_where_a_tenth_of_all_is(users, engagements, days):
     times = np.repeat(np.arange(1, engagements + 1), users) * DAY_MS

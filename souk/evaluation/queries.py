@@ -36,7 +36,7 @@ class Catalogue:
         available: `[items]` bool, those that were before their end, too.
         engaged_users: per user, the positions that were engaged before the window, in order, repeats kept.
         popularity: `[items]` engaging events before the window.
-        old: `[items]` bool: any event before the window.
+        old: `[items]` bool: any event of the kinds that histories have, before the window.
         start: where the window begins, UTC epoch milliseconds, and
         end: where it ends.
         engaged_times: per user, the times of `engaged_users`, UTC epoch milliseconds.
