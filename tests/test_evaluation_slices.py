@@ -203,6 +203,8 @@ def test_better_on_the_whole_and_worse_for_a_part_is_seen(read):
     assert north["differences"]["popularity"]["low"] > 0
     assert south["differences"]["popularity"]["high"] < 0
     assert south["differences"]["popularity"]["mean"] == pytest.approx(-1 / np.log2(3))
+    assert [part["signs"]["popularity"]["gain"] for part in (north, south)] == [north["users"], 0]
+    assert [part["signs"]["popularity"]["lose"] for part in (north, south)] == [0, south["users"]]
 
 
 def test_the_worst_slice_is_named_with_its_gap(read):

@@ -3,6 +3,9 @@
 import bz2
 import gzip
 import json
+import os
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +105,19 @@ def test_a_file_that_cannot_be_read_is_an_error(
     columns = {"user_id": "who", "item_id": "what", "timestamp": "when"}
     with pytest.raises(SoukError, match=expected):
         read_rows("events", source(tmp_path / name, columns=columns), {})
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.csv.gz", "events.parquet", "events.jsonl"])
+def test_a_file_that_this_user_may_not_read_is_told_as_such(tmp_path: Path, name: str) -> None:
+    write_rows(tmp_path, "csv").replace(tmp_path / name)
+    (tmp_path / name).chmod(0)
+    imports = "from souk.config import Source; from souk.readers import read_batches"
+    program = f"{imports}; list(read_batches(Source(path={str(tmp_path / name)!r})))"
+    root = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]  # who may read what he likes
+    command = [*(root if os.geteuid() == 0 else []), sys.executable, "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True).stderr
+    assert f"Expected a file {name} that may be read. Received: [Errno 13] Permission denied" in told
+    assert "change its rights" in told
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,9 @@ def read_batches(
                     break
         except FileNotFoundError as error:
             raise SoukError(f"a file {file.name}", "nothing there", missing) from error
+        except PermissionError as error:
+            remedy = "Read it as somebody who may, or change its rights."
+            raise SoukError(f"a file {file.name} that may be read", first_line(error), remedy) from error
         except (pa.ArrowException, *BROKEN) as error:
             remedy = "Is the file whole, and `format` right?"
             if FIXED in str(error):
