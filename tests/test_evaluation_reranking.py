@@ -1,5 +1,6 @@
 """What re-ranking costs, told by candidates and rules whose effect is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from souk.evaluation.protocol import TOP
 from souk.evaluation.queries import rolling_queries
 from souk.evaluation.reranking import Alternatives
 from souk.evaluation.stages import attribution
-from tests.evaluation_fixtures import START, shop_setting
+from tests.evaluation_fixtures import DAY, START, shop_setting
 from tests.rerank_fixtures import reranker, shop
 
 NEW = {"new_items": {"share": 0.25}}
@@ -84,6 +85,17 @@ def test_a_shorter_slate_is_priced_by_what_it_shows(setting):
     assert popular == pytest.approx({"none": 0.2, "new_items": 0.2, "popularity": 0.0, "all": 0.0})
     assert [told[name]["new_share@5"] for name in told] == pytest.approx([0, 0.2, 0, 0.2]), "there is but one"
     assert told["none"]["coverage@5"] == 0.25
+
+
+def test_the_places_of_new_items_are_a_users_mean_and_then_the_users(setting):
+    """One user asks when the item is new and once more when it is not, another only then."""
+    made, ranking = served(shop(np.eye(20), ages=[400] * 10 + [1] * 10, now=START), NEW, np.arange(20))
+    alternatives, queries = Alternatives.of(made, TOP), queries_of(setting)
+    for time in (START, START + 1000 * DAY, START + 1000 * DAY):
+        alternatives.add(ranking, time, np.arange(20))
+    queries = [queries[0], replace(queries[1], user_id=queries[0].user_id), queries[2]]
+    told = alternatives.price(queries, setting.catalogue, setting.content, 100)
+    assert told["new_items"]["new_share@10"] == pytest.approx((0.2 / 2 + 0) / 2)
 
 
 def test_nothing_is_told_where_nothing_is_re_ranked(setting):

@@ -132,10 +132,10 @@ def test_what_users_took_forbids_a_weight_that_the_chances_call_free():
     assert tune_weight(chances, {}, replace(found, chosen=taken, taken=np.ones(len(found), int)), rows, 0.01)[0] == 0
 
 
-@pytest.mark.parametrize(("tens", "weight"), [(1, 0.1), (100, 0.0)])
+@pytest.mark.parametrize(("tens", "weight"), [(1, 0.1), (2, 0.1), (5, 0.0), (100, 0.0)])
 def test_a_loss_of_clicks_within_a_standard_error_of_few_users_forbids_nothing(tens, weight):
     """Satisfaction swaps the first two of equal chances. Of ten users six take the one and four the other: they lose
-    .074 ± .12, and a thousand of them .074 ± .012."""
+    .074 ± .12, fifty .074 ± .054, and a thousand .074 ± .012."""
     found, _, _ = examples(rows=10 * tens)
     first = np.tile([True] * 6 + [False] * 4, tens)
     chosen = np.zeros_like(found.chosen)

@@ -135,6 +135,14 @@ def test_the_most_popular_count_a_power_of_their_score_however_popular_they_are(
     assert rerank(items, [3.0, *scores[1:]], popularity=2.0)[0] == 0, "one that is no probability stays as it is"
 
 
+def test_what_cannot_be_had_is_none_of_the_most_popular():
+    """Of two hundred items that can be had, two are the most popular hundredth."""
+    events = np.r_[np.full(100, 10_000), np.arange(200)]
+    there = pa.table({"available": np.arange(300) >= 100})
+    made = Reranker.of(Rerank(popularity=0.5), shop(np.eye(300), events), there, SPEC)
+    assert made.edge == pytest.approx(np.log1p(198))
+
+
 def test_a_release_of_before_has_the_share_that_it_was_judged_by():
     rules = Rerank(popularity=0.5)
     assert kept_rules(rules.model_dump()) == (rules, False) and kept_rules(written(rules)) == (rules, True)

@@ -147,6 +147,20 @@ def test_a_gain_that_may_be_chance_is_warned_of_and_many_trials_make_it_harder()
     assert alone.gain.low > many.gain.low
 
 
+def test_a_gain_is_each_users_own():
+    """Users differ by much, and each gains the same."""
+    usual = [place / 40 for place in range(40)]
+    choice = choose([trial(0, usual), trial(1, [score + 0.01 for score in usual])])
+    assert (choice.gain.low, choice.gain.mean) == pytest.approx((0.01, 0.01)) and choice.certain
+
+
+def test_a_gain_that_may_be_none_is_not_certain():
+    """One user of forty gains, whom two resamplings in five do not draw."""
+    choice = choose([trial(0, [0.5] * 40), trial(1, [0.9] + [0.5] * 39)])
+    assert (choice.best.number, choice.gain.low, choice.certain) == (1, 0.0, False)
+    assert choice.verdict.startswith("Warning")
+
+
 @pytest.mark.parametrize(("users", "certain"), [(3, False), (LEAST_USERS - 1, False), (LEAST_USERS, True)])
 def test_a_gain_of_few_users_is_not_certain(users, certain):
     """The interval of so few is too narrow, wherever it lies (docs/evaluation.md)."""
