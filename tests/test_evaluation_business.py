@@ -132,7 +132,7 @@ def test_figures_that_the_log_does_not_support_are_left_out(tmp_path):
 
 
 def test_nobody_who_comes_back_is_a_figure_where_there_was_a_second_day(tmp_path):
-    rows = [event(0, "ann", "click", START), event(1, "bob", "click", START + DAY)]
+    rows = [event(0, "ann", "click", START), *(event(n, "bob", "click", START + DAY + n) for n in (1, 2))]
     assert figures(window_events(shop_events(tmp_path, rows), WINDOW), spec_of("always")) == {"repeat_visits": 0.0}
 
 

@@ -7,7 +7,7 @@ import pytest
 from souk.cli.explain import _page
 from souk.pairs import PAIR_FEATURES, RESPONSE
 from souk.schema import DAY_MS
-from souk.serving.explain.gradients import EventPart, Explanation, FeaturePart
+from souk.serving.explain.explanation import EventPart, Explanation, FeaturePart
 from souk.serving.explain.names import NAMES, plain_name
 from souk.serving.explain.why_not import WhyNot
 from souk.serving.explain.words import ago, sentences, to_json
@@ -202,6 +202,15 @@ def test_several_reasons_are_listed():
 )
 def test_what_a_reader_must_know_besides_stands_at_the_end(changes, expected):
     assert expected in sentences(replace(WHY, **changes))[-1]
+
+
+@pytest.mark.parametrize(("gap", "told"), [(0.004, False), (0.006, True)])
+def test_parts_that_cancel_out_miss_little_beside_what_they_move(gap, told):
+    """They move 1.2 one way and the other, of which a tenth counts; the score ends where it began."""
+    parts = (event("i1", "click", 3, 0.6, "Boots"), event("i2", "click", 2, -0.6, "Hat"))
+    why = replace(WHY, events=parts, features=(), log_baseline=WHY.log_score + gap)
+    assert to_json(why)["completeness_share"] == pytest.approx(gap / 0.12)
+    assert any("do not add up" in said for said in sentences(why)) == told
 
 
 def test_nothing_that_counts_is_no_reason():

@@ -22,93 +22,21 @@ from souk.matches import MATCH, own_words
 from souk.pair_query import PairQuery
 from souk.pairs import pair_features, pair_names
 from souk.serving.beside import Run, here
+from souk.serving.explain.explanation import EventPart, Explanation, FeaturePart, measure
 from souk.serving.explain.pairs import SCORE, beside, divided, guesses, plain_value, shares, start, votes
-from souk.serving.explain.why_not import WhyNot, why_not
+from souk.serving.explain.why_not import why_not
 from souk.serving.inputs import pair_query, query_inputs
 from souk.serving.plugged import OwnRanker
 from souk.serving.ranking import Ranking
 from souk.serving.recommender import Recommender
 from souk.serving.request import Request
-from souk.state import Event, QueryFeatures, features_at
+from souk.state import QueryFeatures, features_at
 
 STEPS = (32, 128, 512, 2048)  # points of the path; more where fewer leave a gap
-CLOSE = 0.01  # of the way: a gap that needs no more points
+CLOSE = 0.01  # of `measure`: a gap that needs no more points
 CHUNK = 32  # points in one call
 MODELS_AWAY = frozenset(("query_tower_unavailable", "ranker_unavailable"))
 MISTYPED = "Look for a typing error, or upsert it first."
-
-
-@dataclass(frozen=True)
-class EventPart:
-    """What a past event adds to the logarithm of the score."""
-
-    event: Event
-    title: str
-    contribution: float
-
-
-@dataclass(frozen=True)
-class FeaturePart:
-    """What a feature adds to the logarithm of the score. `value` is raw, in the feature's own unit, and of a match the
-    words in common; None if missing. `beside`: 1 where it is more than the mean candidate's, -1 where it is less, 0
-    where the two are not compared."""
-
-    name: str
-    value: Any
-    contribution: float
-    beside: int = 0
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A score and what it is made of.
-
-    Args:
-        user_id: who asked.
-        item_id: the item.
-        title: its title, "" without one.
-        release: the release that explains.
-        timestamp: the moment of the request, UTC epoch milliseconds.
-        place: among the re-ranked candidates, from 0; None for an item that is none of them.
-        place_by_score: the same before the re-ranking.
-        source: what brought it; "" for an item that is no candidate.
-        why_not: what keeps it out of the slate; None where it may stand in one.
-        ended: the last moment at which it was to be had, UTC epoch milliseconds; None where it still is.
-        log_score: the natural logarithm of its score.
-        log_baseline: that of the score at the start of the path.
-        events: the window's events, oldest first.
-        features: the others, greatest contribution first.
-        steps: points of the path.
-        degraded: as in the slate.
-    """
-
-    user_id: str
-    item_id: str
-    title: str
-    release: str
-    timestamp: int
-    place: int | None
-    place_by_score: int | None
-    source: str
-    why_not: WhyNot | None
-    ended: int | None
-    log_score: float
-    log_baseline: float
-    events: tuple[EventPart, ...]
-    features: tuple[FeaturePart, ...]
-    steps: int
-    degraded: tuple[str, ...]
-
-    @property
-    def gap(self) -> float:
-        """The sum of the contributions, less what they should add up to: completeness (ibid., section 3)."""
-        parts = [part.contribution for part in self.events] + [part.contribution for part in self.features]
-        return math.fsum(parts) - self.way
-
-    @property
-    def way(self) -> float:
-        """log(score) - log(baseline score)."""
-        return self.log_score - self.log_baseline
 
 
 @dataclass(frozen=True)
@@ -141,8 +69,8 @@ class _Sum:
 
     @property
     def close(self) -> bool:
-        way = self.log_score - self.log_baseline
-        return abs(self.events.sum() + sum(self.features.values()) - way) <= CLOSE * abs(way)
+        way, parts = self.log_score - self.log_baseline, [*self.events.tolist(), *self.features.values()]
+        return abs(math.fsum(parts) - way) <= CLOSE * measure(way, parts)
 
 
 class Explainer:

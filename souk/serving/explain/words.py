@@ -11,7 +11,7 @@ from typing import Any
 
 from souk.matches import MATCH
 from souk.schema import DAY_MS
-from souk.serving.explain.gradients import EventPart, Explanation
+from souk.serving.explain.explanation import EventPart, Explanation
 from souk.serving.explain.names import BESIDE, DONE, NAMES, OTHERS, TAKEN, UNKNOWN, UNLIKE, both, plain_name
 from souk.serving.explain.why_not import WhyNot
 from souk.serving.stated import UNKNOWN_VALUE
@@ -29,7 +29,7 @@ SPAN = ((DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"))
 LEAST, MOST = 0.05, 3  # a reason has this share of all that counts, for the item or against; at most so many are told
 
 MANY = 1000  # times a score is told exactly up to here
-UNSURE = 0.05  # a gap of this share of the way is told
+UNSURE = 0.05  # a gap of more is told
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,6 @@ def sentences(explanation: Explanation) -> list[str]:
 
 def to_json(explanation: Explanation) -> dict[str, Any]:
     """The answer of `:explain`."""
-    way, gap = explanation.way, explanation.gap
     return {
         "user_id": explanation.user_id or None,
         "item_id": explanation.item_id,
@@ -89,8 +88,8 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
             }
             for part in explanation.features
         ],
-        "completeness_gap": gap,
-        "completeness_share": abs(gap) / abs(way) if way else 0.0,
+        "completeness_gap": explanation.gap,
+        "completeness_share": explanation.share,
         "steps": explanation.steps,
         "degraded": list(explanation.degraded),
     }
@@ -195,7 +194,7 @@ def _lacking(degraded: Sequence[str]) -> list[str]:
 
 def _notes(explanation: Explanation) -> list[str]:
     notes = _lacking(explanation.degraded)
-    if abs(explanation.gap) > UNSURE * abs(explanation.way):
+    if explanation.share > UNSURE:
         notes.append(
             "These parts do not add up to the score: something in the request is far from all that was learned."
         )
