@@ -43,6 +43,16 @@ def test_what_is_no_port_is_refused_at_once(port: str, capsys: pytest.CaptureFix
     assert end.value.code == 2 and "expected a port from 0 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["--http-port", "8081"], ["--http-port", "9000", "--grpc-port", "9000"]])
+def test_one_port_for_both_servers_is_refused_at_once(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--workspace", str(tmp_path), *words]) == 2
+    assert "Expected two ports" in (told := capsys.readouterr().err) and "another --grpc-port" in told
+    assert main(["serve", "--workspace", str(tmp_path), "--http-port", "0", "--grpc-port", "0"]) == 2
+    assert "a release" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("margin", ["-1e-3", "-.001", "-1E-03", "-0.001", "-1.e-3"])
 @pytest.mark.parametrize("command", [["run"], ["submit", "--host", "http://localhost:1"]])
 def test_a_margin_below_zero_may_be_written_with_an_exponent(

@@ -124,7 +124,11 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
         ("rollout: {storage: /releases}", ["rollout.storage: SCHEME://PLACE without a / at its end. Received: '/rel"]),
         (
             "online_store: {uri: localhost}",
-            ["online_store.uri: redis://HOST[:PORT][/DATABASE], or rediss:// with TLS."],
+            ["online_store.uri: redis://HOST[:PORT][/DATABASE], or rediss:// with TLS, and the password in SOUK_"],
+        ),
+        (
+            "online_store: {uri: 'redis://:geheim@h'}",
+            ["the password in SOUK_REDIS_PASSWORD alone. Received: 'redis://…@h'"],
         ),
         *[
             (

@@ -50,4 +50,4 @@ def run(arguments: argparse.Namespace) -> int:
     refused = f", {counts['refused']:,} lines with an error" if counts["refused"] else ""
     empty = f" ({counts['empty']:,} without an item: see their `degraded`)" if counts["empty"] else ""
     print(f"{counts['answered']:,} answered{empty}{refused} in {seconds:.1f} s: {arguments.output}")
-    return 0
+    return int(counts["refused"] > 0 and not counts["answered"])

@@ -154,6 +154,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after it was told to stop."""
+    if arguments.http_port == arguments.grpc_port != 0:
+        raise SoukError("two ports", f"{arguments.http_port} for HTTP and gRPC", "Give another --grpc-port, or 0.")
     check_server(arguments.milvus_uri)
     if arguments.redis_uri:
         online_store(arguments.redis_uri, "")  # a wrong one would be told at the first request only

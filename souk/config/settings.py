@@ -111,13 +111,14 @@ class TrainTwoTower(Section):
 
 
 REDIS = r"^redis(?P<tls>s?)://(?P<host>[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/(?P<db>[0-9]{1,4}))?/?$"
+REDIS_WORDS = "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS, and the password in SOUK_REDIS_PASSWORD alone"
 
 
 class OnlineStore(Section):
     """`uri` is empty for sqlite in the workspace, or the address of a Redis, `redis://host[:port][/db]`, `rediss://`
     with TLS. A password is no part of it: `SOUK_REDIS_PASSWORD` holds it."""
 
-    uri: Annotated[str, spelled(f"|{REDIS}", "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS")] = ""
+    uri: Annotated[str, spelled(f"|{REDIS}", REDIS_WORDS)] = ""
 
 
 class LoadIndex(Section):
