@@ -106,6 +106,18 @@ def test_times_that_are_neither_numbers_nor_iso_have_no_unit(tmp_path: Path, uni
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("unit", "other"), [("s", "ms"), ("ms", "us")])
+def test_times_of_a_finer_unit_among_the_others_are_told(tmp_path: Path, unit: str, other: str) -> None:
+    power = {"s": 0, "ms": 3, "us": 6}
+    rows = [event(time=f"{1_700_000_000 + 60 * n}" + "0" * power[unit if n % 4 else other]) for n in range(40)]
+    text = refusal(tmp_path, rows, f"timestamp_unit: {unit}")
+    assert "future timestamp: 10 rows" in text
+    assert f"looks like {other} among times in {unit}: write all in one unit into the file." in text
+    ahead = [*rows[1:4], *[event(time="4000000000" + "0" * power[unit])] * 2]
+    assert "looks like" not in refusal(tmp_path, ahead, f"timestamp_unit: {unit}")
+
+
+@pytest.mark.slow
 def test_dates_of_items_that_are_not_iso_are_to_be_written_so(tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("item_id,listed\n" + "".join(f"i{n},{n + 1:02}.01.25\n" for n in range(9)))
     items = "items: {path: i.csv, timestamp_unit: iso, columns: {created_at: listed}}"

@@ -73,7 +73,10 @@ def test_the_test_window_changes_nothing_of_a_twin(tmp_path, monkeypatch):
     for name in ("examples", "calibration", "objectives", "pareto", "not_learned"):
         assert one[name] == other[name], name
     assert one["not_learned"] == {}
-    history = json.loads((worlds[0].folder / "towers" / "training.json").read_text())["history"]
+    assert one["settings"] == RANKER.model_dump(mode="json")
+    towers = json.loads((worlds[0].folder / "towers" / "training.json").read_text())
+    assert towers["settings"] == TOWERS.model_dump(mode="json") | {"epochs": 1}
+    history = towers["history"]
     assert [epoch.get("refresh") for epoch in history] == [None, 1.0], "what the report draws a line between"
 
 

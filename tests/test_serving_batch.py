@@ -130,7 +130,9 @@ def test_a_stop_half_way_leaves_the_old_output(workspace, tmp_path, monkeypatch)
     ]
 
 
-@pytest.mark.parametrize(("lines", "status"), [([b'{"user_id": "ann"}', b"[]"], 0), ([b"[]", b'{"user": "ann"}'], 1), ([], 0)])
+@pytest.mark.parametrize(
+    ("lines", "status"), [([b'{"user_id": "ann"}', b"[]"], 0), ([b"[]", b'{"user": "ann"}'], 1), ([], 0)]
+)
 def test_the_exit_code_says_whether_anything_was_answered(workspace, tmp_path, lines, status):
     requests, output = write(tmp_path / "in.jsonl", lines), str(tmp_path / "out.jsonl")
     words = ["--requests", str(requests), "--output", output, "--workspace", str(workspace.root)]

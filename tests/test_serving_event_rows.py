@@ -257,7 +257,7 @@ def test_bodies():
         assert rows_of(orjson.dumps({"events": [GOOD] * count})) == ([GOOD] * count, False)
     for body, told in (
         ({"events": [GOOD] * (MAX_ROWS + 1)}, "1 to 1000 events"),
-        ({"events": []}, "1 to 1000 events"),
+        ({"events": []}, "1 to 1000 events in one call. Received: 0. Send one at least"),
         ({"events": GOOD}, "events to be a list"),
         ({"events": [GOOD], "user_id": "u"}, "to have events alone, where it has them"),
         ([GOOD], "an object with events"),

@@ -21,8 +21,11 @@ from souk.serving.model import TIMEOUT
     [
         (b"{", "a JSON body"),
         (b"[]", "an object with items"),
-        (json.dumps({"items": []}).encode(), f"1 to {MAX_ROWS} items"),
-        (json.dumps({"items": [{}] * (MAX_ROWS + 1)}).encode(), f"1 to {MAX_ROWS} items"),
+        (json.dumps({"items": []}).encode(), f"1 to {MAX_ROWS} items in one call. Received: 0. Send one at least"),
+        (
+            json.dumps({"items": [{}] * (MAX_ROWS + 1)}).encode(),
+            f"1 to {MAX_ROWS} items in one call. Received: 1001. Send several",
+        ),
         (b'{"item": []}', "Did you mean 'items'"),
     ],
 )

@@ -48,6 +48,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
     """
     return [
         *_unit(table, origin),
+        *_mixed_units(table, origin),
         *_missing(table, origin),
         *_event_types(table),
         *_comma(table, origin),
@@ -111,6 +112,18 @@ def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
     if 2 * sum(table.reasons.get(label, 0) for label in labels) > table.judged:
         value = next((value for label in labels for value in table.values.get(label, ())), "")
         yield unit_remedy(table.name, origin.source.timestamp_unit, value)
+
+
+def _mixed_units(table: Refusals, origin: TableSource) -> Iterator[str]:
+    """Times of another unit among those of the config's, which are in the future by it."""
+    unit, label = origin.source.timestamp_unit, f"{Reason.FUTURE} timestamp"
+    values = table.values.get(label, ())
+    if unit in PER_SECOND and values and _most(table, [label]):
+        number = _number(values[0])
+        right = next((n for n, c in PER_SECOND.items() if LIKELY.start <= number / c < LIKELY.stop), unit)
+        if right != unit:
+            found = f"{values[0][:LONGEST]} looks like {right} among times in {unit}"
+            yield f"{found}: write all in one unit into the file."
 
 
 def _missing(table: Refusals, origin: TableSource) -> Iterator[str]:

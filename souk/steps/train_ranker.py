@@ -129,6 +129,7 @@ def train_ranker(
     report(f"weight of satisfied: {chosen:g}, of {origin}; this fit would choose {tuned:g}")
     weight = {"served": chosen, "from": origin, "this_fit_would_choose": tuned}
     record = _record(window, candidates, examples, fit) | {"satisfied_weight": weight}
+    record["settings"] = settings.model_dump(mode="json")
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     finished(checkpoints)
     return fit.metrics

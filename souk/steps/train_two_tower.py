@@ -108,8 +108,10 @@ def train_two_tower(
         "seconds": sum(epoch["seconds"] for epoch in history),
     }
     lean, length = model.item_tower.leaning
+    asked = settings.model_dump(mode="json") | {"epochs": sum("refresh" not in epoch for epoch in history)}
     record = {"window": window, "boundary": boundary, "trained_until": end}
-    record |= {"new_item_lean": lean, "new_item_length": length, "history": history, "metrics": metrics}
+    record |= {"new_item_lean": lean, "new_item_length": length, "settings": asked}
+    record |= {"history": history, "metrics": metrics}
     (out / "training.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     finished(checkpoints)
     return metrics

@@ -112,7 +112,8 @@ def rows_of(body: bytes) -> tuple[list[Any], bool]:
         if name != "events":
             raise SoukError("the body to have events alone, where it has them", quoted(name), EXAMPLE)
     if not 1 <= len(payload["events"]) <= MAX_ROWS:
-        raise SoukError(f"1 to {MAX_ROWS} events in one call", f"{len(payload['events'])}", "Send several calls.")
+        remedy = "Send several calls." if payload["events"] else "Send one at least."
+        raise SoukError(f"1 to {MAX_ROWS} events in one call", f"{len(payload['events'])}", remedy)
     return list(payload["events"]), False
 
 

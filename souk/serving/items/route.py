@@ -98,5 +98,6 @@ def rows_of(body: bytes) -> list[Any]:
         raise SoukError("items to be a list", quoted(payload["items"]), EXAMPLE)
     if not 1 <= len(payload["items"]) <= MAX_ROWS:
         received = f"{len(payload['items'])}"
-        raise SoukError(f"1 to {MAX_ROWS} items in one call", received, "Send several calls, as `souk items` does.")
+        remedy = "Send several calls, as `souk items` does." if payload["items"] else "Send one at least."
+        raise SoukError(f"1 to {MAX_ROWS} items in one call", received, remedy)
     return list(payload["items"])
