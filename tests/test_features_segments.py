@@ -236,16 +236,20 @@ def test_what_is_not_to_be_had_any_more_was_popular_before(tmp_path):
     """The ranker learns that it was taken: that it is gone by now would be known to no server of that time."""
     days = [DAY_MS * (1_000 + day) for day in range(100)]
     windows = Windows(days[80], days[90], days[99] + 1)
-    rows = {"user_id": [f"u{n % 7}" for n in range(100)], "item_id": [f"i{n % 3 % 2}" for n in range(100)]}
+    taken = ["i2" if n % 5 == 0 and n < 80 else f"i{n % 3 % 2}" for n in range(100)]
+    rows = {"user_id": [f"u{n % 7}" for n in range(100)], "item_id": taken}
     pq.write_table(pa.table({**rows, "timestamp": days}), tmp_path / "examples.parquet")
-    items = {"item_id": ["i0", "i1"], "available": [False, True], "available_until": pa.array([None] * 2, pa.int64())}
+    items = {"item_id": ["i0", "i1", "i2"], "available": [False, True, True]}
+    items["available_until"] = pa.array(
+        [None, None, windows.validation_start], pa.int64()
+    )  # at that moment it is there
     pq.write_table(pa.table(items), tmp_path / "items.parquet")
     people = {"user_id": [f"u{n}" for n in range(7)], "profile_town": ["n"] * 7}
     pq.write_table(pa.table(people), tmp_path / "user_state.parquet")
     spec = make_spec({**CONFIG, "columns": {"users": {"town": "categorical"}}})
     write_popular(tmp_path, spec, windows, np.inf)
-    for boundary, first in (("validation_start", [0, 1]), ("test_start", [0, 1]), ("end", [1])):
-        found = Segments.load(tmp_path / "segment_popular" / f"{boundary}.npz", 2)
+    for boundary, first in (("validation_start", [0, 1, 2]), ("test_start", [0, 1]), ("end", [1])):
+        found = Segments.load(tmp_path / "segment_popular" / f"{boundary}.npz", 3)
         assert sorted(found.rows.items[found.rows.weights > 0].tolist()) == first, boundary
 
 
@@ -263,6 +267,9 @@ def test_what_validation_saw_is_in_no_list_of_before(tmp_path):
         item = town + 2 * (events // 202 % 2)
         if name == "other":
             item[inside] = device[inside] + 2 * (events[inside] // 404 % 2)
+            first = times == windows.validation_start
+            assert first.sum() == 1
+            item[first] = (town[first] + 1) % 4  # another one at the very moment at which the window begins
         rows = {"user_id": [f"u{n:03d}" for n in users], "item_id": [ids[n] for n in item], "timestamp": times}
         rows |= {"context_device": np.array(["phone", "desk"])[device]}
         pq.write_table(pa.table(rows), folder / "examples.parquet")

@@ -223,6 +223,18 @@ def test_query_features_have_known_values():
     assert features.tokens["token_gap"][1:] == [6 * 86400, 86400 + 3600]
 
 
+@pytest.mark.parametrize(
+    ("age", "counted"),
+    [(0, [1, 1, 1]), (1, [0, 1, 1]), (6, [0, 1, 1]), (7, [0, 0, 1]), (29, [0, 0, 1]), (30, [0, 0, 0])],
+)
+def test_events_count_by_the_days_that_lie_between(age, counted):
+    """The event in the last hour of its day, the query in the first hour of its own, but for the same day."""
+    done = Event("a", "rating", 99 * DAY_MS + 23 * HOUR, 5, "1")
+    asked = (99 + age) * DAY_MS + (HOUR if age else 23 * HOUR + 1)
+    features = features_at(state_of("u", [done], SPEC, {}), asked, SPEC)
+    assert [features.query[f"query_events_{days}d"] for days in (1, 7, 30)] == counted
+
+
 def test_a_new_user_has_defaults_for_everything():
     features = features_at(UserState("new"), 0, SPEC)
     assert features.tokens["token_item_id"] == []
