@@ -222,7 +222,8 @@ def test_a_bad_line_costs_no_other_one(shop, capsys, row, items):
     rows = [f'{{"item_id": "{n}", "title": "x", "price": NaN}}' for n in range(ROWS * 2)]
     assert shop.upsert("new.jsonl", "\n".join([*rows[:3], row, *rows[3:]]), items) == 1
     said = capsys.readouterr()
-    assert "row 4" in said.err and said.err.count("\n") == 1
+    (told,) = [line for line in said.err.splitlines() if not line.startswith("Rows of an item that the file has")]
+    assert "row 4" in told
     assert len(shop.rows) == ROWS * 2 and f"{ROWS * 2:,} accepted (0 new), 1 refused" in said.out
     assert shop.rows[0] == {"item_id": "0", "title": "x", "price": None} and ROW_BYTES < MAX_BODY_BYTES - 100
 

@@ -19,7 +19,9 @@ def surveyed(folder: Path, rows: list[str], more: str = "") -> tuple[str, ...]:
 
 
 def test_a_few_rows_again_are_no_events(tmp_path: Path) -> None:
-    assert surveyed(tmp_path, ["a,Hat,no"] * (FEW + 1)) == ("items: column test of the source is not used",)
+    unused, again = surveyed(tmp_path, ["a,Hat,no"] * (FEW + 1))
+    assert unused == "items: column test of the source is not used"
+    assert again.startswith(f"Rows of an item that the file has already: {FEW}; the last row counts here")
     with pytest.raises(SoukError, match=rf"i\.csv, with {FEW + 1} of {FEW + 2}\."):
         surveyed(tmp_path, ["a,Hat,no"] * (FEW + 2))
     surveyed(tmp_path, [f"{n},Hat,no" for n in range(20 * (FEW + 1))] + ["0,Hat,no"] * (FEW + 1))  # below 5%
@@ -27,7 +29,8 @@ def test_a_few_rows_again_are_no_events(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["first", "last"])
 def test_where_the_config_says_which_row_counts_any_number_is_sent(tmp_path: Path, rule: str) -> None:
-    assert surveyed(tmp_path, ["a,Hat,no"] * 99, f", repeated_ids: {rule}")
+    told = surveyed(tmp_path, ["a,Hat,no"] * 99, f", repeated_ids: {rule}")
+    assert told == ("items: column test of the source is not used",)
 
 
 def test_rows_that_are_not_sent_or_name_no_item_are_none_again(tmp_path: Path) -> None:

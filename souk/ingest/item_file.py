@@ -26,6 +26,9 @@ OF_TEXT: dict[str, Any] = {"delimiter": "", "encoding": "utf-8", "header": ()}  
 NAMES = "Say which column is which: --config, with data.items.columns."
 FEW = 10  # rows of items that a file has already, which any file may have
 AGAIN = "Nothing was sent: is it one of events? Else keep one row of each, or set data.items.repeated_ids to last."
+LAST = (
+    "the last row counts here; a run takes the first and refuses the others, unless data.items.repeated_ids says which"
+)
 IN_UTF_8 = "Write the file in UTF-8, or name the encoding of a CSV in data.items of a --config."
 
 
@@ -51,13 +54,13 @@ def item_rows_of(path: str, config: DatasetConfig | None) -> Iterator[ItemRow]:
 
 
 def survey(path: str, config: DatasetConfig) -> tuple[str, ...]:
-    """What a reader should know of a file before it is sent: the columns that nothing reads. Of each file it keeps the
-    ids alone.
+    """What a reader should know of a file before it is sent: the columns that nothing reads, and rows of an item that
+    a run would refuse. Of each file it keeps the ids alone.
 
     Raises:
         SoukError: a file that cannot be read, or that names many items again, as one of events does.
     """
-    source, names = _source(path, config), set[str]()
+    source, names, repeated = _source(path, config), set[str](), 0
     most = config.ingest.quarantine_threshold if source.repeated_ids == "quarantine" else 1.0
     for file, batches in groupby(read_batches(source, HERE), lambda batch: batch.file):
         ids, rows = set[str](), 0
@@ -70,7 +73,13 @@ def survey(path: str, config: DatasetConfig) -> tuple[str, ...]:
         if again > max(FEW, most * rows):
             expected = f"a file of items, with at most {most:.1%} of its rows of an item that it has already"
             raise SoukError(expected, f"{file}, with {again:,} of {rows:,}", AGAIN)
-    return tuple(unused(TableSource("items", source, config.columns.items), names))
+        repeated += again
+    told = tuple(unused(TableSource("items", source, config.columns.items), names))
+    return (
+        (*told, f"Rows of an item that the file has already: {repeated:,}; {LAST}")
+        if repeated and source.repeated_ids == "quarantine"
+        else told
+    )
 
 
 def _rows_of(batch: RawBatch, source: Source, config: DatasetConfig | None) -> Iterator[ItemRow]:
