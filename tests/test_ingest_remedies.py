@@ -106,6 +106,18 @@ def test_times_that_are_neither_numbers_nor_iso_have_no_unit(tmp_path: Path, uni
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("time", "remedy"), [("31.05.2024 09:00", "data.events.timestamp_unit to dmy, by whether"), ("im Mai", "")]
+)
+def test_days_in_an_order_among_others_that_it_reads_too_are_told_with_the_key(
+    tmp_path: Path, time: str, remedy: str
+) -> None:
+    text = refusal(tmp_path, [event(time=TIME if n % 4 else time) for n in range(40)])
+    assert "type timestamp: 10 rows" in text
+    assert remedy in text and ("timestamp_unit" in text) == bool(remedy)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("unit", "other"), [("s", "ms"), ("ms", "us")])
 def test_times_of_a_finer_unit_among_the_others_are_told(tmp_path: Path, unit: str, other: str) -> None:
     power = {"s": 0, "ms": 3, "us": 6}

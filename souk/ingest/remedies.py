@@ -107,11 +107,13 @@ def of_numbers(key: str, unit: str, number: float) -> str:
 
 
 def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
-    """Most rows, and so most of those refused, have a time that cannot be read: a few are bad data."""
-    labels = [f"{Reason.TYPE} {name}" for name in TIMES]
-    if 2 * sum(table.reasons.get(label, 0) for label in labels) > table.judged:
-        value = next((value for label in labels for value in table.values.get(label, ())), "")
-        yield unit_remedy(table.name, origin.source.timestamp_unit, value)
+    """Most rows, and so most of those refused, have a time that cannot be read: a few are bad data, unless they are
+    days in an order that reads the others too."""
+    labels, unit = [f"{Reason.TYPE} {name}" for name in TIMES], origin.source.timestamp_unit
+    values = [value for label in labels for value in table.values.get(label, ())]
+    ordered = bool(values) and unit == "iso" and any(all(_reads(value, order) for value in values) for order in ORDERS)
+    if 2 * sum(table.reasons.get(label, 0) for label in labels) > table.judged or (_most(table, labels) and ordered):
+        yield unit_remedy(table.name, unit, next(iter(values), ""))
 
 
 def _mixed_units(table: Refusals, origin: TableSource) -> Iterator[str]:
