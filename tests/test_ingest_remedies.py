@@ -106,6 +106,14 @@ def test_times_that_are_neither_numbers_nor_iso_have_no_unit(tmp_path: Path, uni
 
 
 @pytest.mark.slow
+def test_a_quote_that_nothing_closes_is_looked_for_in_the_first_of_its_rows(tmp_path: Path) -> None:
+    rows = [event(item='"i' if n == 30 else "i") for n in range(40)]
+    text = refusal(tmp_path, rows)
+    assert "malformed: 10 rows" in text and "e.csv row 31" in text
+    assert "Look at the first of these rows: in a CSV a quote that is opened and not closed" in text
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("time", "remedy"), [("31.05.2024 09:00", "data.events.timestamp_unit to dmy, by whether"), ("im Mai", "")]
 )

@@ -57,6 +57,7 @@ def remedies(table: Refusals, origin: TableSource) -> list[str]:
         *_whole(table, origin),
         *_separators(table, origin),
         *_encoding(table),
+        *_malformed(table),
         *_duplicates(table, origin),
     ]
 
@@ -218,6 +219,12 @@ def _separators(table: Refusals, origin: TableSource) -> Iterator[str]:
 def _encoding(table: Refusals) -> Iterator[str]:
     if _most(table, [label for label in table.reasons if label.partition(" ")[0] == Reason.ENCODING]):
         yield f"Set data.{table.name}.encoding to latin-1 for a CSV, or to what it is in, else write the file in UTF-8."
+
+
+def _malformed(table: Refusals) -> Iterator[str]:
+    if _most(table, [f"{Reason.MALFORMED}"]):
+        quote = "in a CSV a quote that is opened and not closed takes all that follows with it"
+        yield f"Look at the first of these rows: {quote}, and each row has as many cells as the line of names."
 
 
 def _duplicates(table: Refusals, origin: TableSource) -> Iterator[str]:
