@@ -100,11 +100,16 @@ def of_numbers(key: str, unit: str, number: float) -> str:
         unit: what the config says.
         number: the time, as the file has it.
     """
-    units = (name for name, count in PER_SECOND.items() if LIKELY.start <= number / count < LIKELY.stop)
-    right = next(units, unit)
+    right = _likely(number, unit)
     if right == "ns":
         return f"They look like nanoseconds: divide them by 1,000 in the file, and set {key} to us."
     return f"They look like {right}: set {key} to {right}." if right != unit else ""
+
+
+def _likely(number: float, unit: str) -> str:
+    """The unit by which a number is a time of these decades; `unit` where none is."""
+    units = (name for name, count in PER_SECOND.items() if LIKELY.start <= number / count < LIKELY.stop)
+    return next(units, unit)
 
 
 def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
@@ -122,9 +127,7 @@ def _mixed_units(table: Refusals, origin: TableSource) -> Iterator[str]:
     unit, label = origin.source.timestamp_unit, f"{Reason.FUTURE} timestamp"
     values = table.values.get(label, ())
     if unit in PER_SECOND and values and _most(table, [label]):
-        number = _number(values[0])
-        right = next((n for n, c in PER_SECOND.items() if LIKELY.start <= number / c < LIKELY.stop), unit)
-        if right != unit:
+        if (right := _likely(_number(values[0]), unit)) != unit:
             found = f"{values[0][:LONGEST]} looks like {right} among times in {unit}"
             yield f"{found}: write all in one unit into the file."
 
