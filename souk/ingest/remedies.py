@@ -125,11 +125,10 @@ def _unit(table: Refusals, origin: TableSource) -> Iterator[str]:
 def _mixed_units(table: Refusals, origin: TableSource) -> Iterator[str]:
     """Times of another unit among those of the config's, which are in the future by it."""
     unit, label = origin.source.timestamp_unit, f"{Reason.FUTURE} timestamp"
-    values = table.values.get(label, ())
-    if unit in PER_SECOND and values and _most(table, [label]):
-        if (right := _likely(_number(values[0]), unit)) != unit:
-            found = f"{values[0][:LONGEST]} looks like {right} among times in {unit}"
-            yield f"{found}: write all in one unit into the file."
+    value = next(iter(table.values.get(label, ())), "")
+    right = _likely(_number(value), unit) if unit in PER_SECOND and value else unit
+    if right != unit and _most(table, [label]):
+        yield f"{value[:LONGEST]} looks like {right} among times in {unit}: write all in one unit into the file."
 
 
 def _missing(table: Refusals, origin: TableSource) -> Iterator[str]:
