@@ -115,8 +115,7 @@ REDIS_WORDS = "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS, and the pa
 
 
 class OnlineStore(Section):
-    """`uri` is empty for sqlite in the workspace, or the address of a Redis, `redis://host[:port][/db]`, `rediss://`
-    with TLS. A password is no part of it: `SOUK_REDIS_PASSWORD` holds it."""
+    """`uri` is empty for sqlite in the workspace, or the address of a Redis: see REDIS_WORDS."""
 
     uri: Annotated[str, spelled(f"|{REDIS}", REDIS_WORDS)] = ""
 
