@@ -10,7 +10,7 @@ from typing import Any
 from souk.serving.explain.why_not import WhyNot
 from souk.state import Event
 
-TENTH = 0.1
+TENTH = 0.1  # of what the parts move: a gap beside a way that is nearly none would be large whatever it is
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Explanation:
 
     @property
     def gap(self) -> float:
-        """The sum of the contributions, less what they should add up to: completeness (ibid., section 3)."""
+        """The sum of the contributions, less what they should add up to: completeness (Sundararajan et al.
+        2017, section 3)."""
         parts = [part.contribution for part in self.events] + [part.contribution for part in self.features]
         return math.fsum(parts) - self.way
 
