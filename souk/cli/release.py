@@ -17,7 +17,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     every = actions.add_parser("list", help="all releases; the current one is marked")
     show = actions.add_parser("show", help="what one holds, where it comes from and what was measured")
     verify = actions.add_parser("verify", help="compare every file with its checksum")
-    diff = actions.add_parser("diff", help="what differs between two")
+    diff = actions.add_parser(
+        "diff",
+        help="what differs between two",
+        description="Tells what differs from A to B: the parts that make the name, items that came and went, the spec, "
+        "the settings, the figures where both were asked the same, where they come from, and how far the weights of "
+        "each part of the models moved.",
+    )
     prune = actions.add_parser(
         "prune", help="delete old ones that nothing needs, and user states that none of the others reads"
     )

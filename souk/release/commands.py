@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ def show_text(workspace: Workspace, name: str) -> str:
         f"slate       {settings.slate_size} of {settings.candidates} candidates; weights {_plain(settings.objectives)}",
         f"files       {len(manifest['files'])}",
         "lineage",
-        *_indented({key: value for key, value in _flat(manifest["lineage"]).items() if _is_told(value)}),
+        *_indented({k: value for k, value in _flat(manifest["lineage"], curves=False).items() if _is_told(value)}),
     ]
     summary = folder / SUMMARY
     return "\n".join([*lines, "", summary.read_text(encoding="utf-8").rstrip()] if summary.exists() else lines)
@@ -106,7 +107,7 @@ def diff_text(workspace: Workspace, first: str, second: str) -> str:
         "spec": [_flat(json.loads(bundle.spec.to_json())) for bundle in bundles],
         "settings": [_flat(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))) for folder in folders],
         "metrics": [_metrics(each) for each in measured] if _alike(*measured) else [{}, {}],
-        "lineage": [_flat(manifest["lineage"]) for manifest in manifests],
+        "lineage": [_flat(manifest["lineage"], curves=False) for manifest in manifests],
     }
     lines = [f"- {manifests[0]['name']}", f"+ {manifests[1]['name']}", f"different   {', '.join(parts)}"]
     items = [set(bundle.item_ids) for bundle in bundles]
@@ -154,12 +155,17 @@ def _metrics(measured: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested objects and lists as one level of dotted names."""
+def _flat(value: Any, prefix: str = "", curves: bool = True) -> dict[str, Any]:
+    """Nested objects and lists as one level of dotted names; without `curves`, a list of points (numbers or objects) is
+    one value, of which no more can be seen than that it is another: number by number nobody compares these."""
     if isinstance(value, dict | list) and value:
+        if not curves and isinstance(value, list) and isinstance(value[0], dict | float):
+            return {prefix: f"{len(value)} points, {hashlib.sha256(json.dumps(value).encode()).hexdigest()[:6]}"}
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         return {
-            k: v for key, entry in pairs for k, v in _flat(entry, f"{prefix}.{key}" if prefix else f"{key}").items()
+            k: v
+            for key, entry in pairs
+            for k, v in _flat(entry, f"{prefix}.{key}" if prefix else f"{key}", curves).items()
         }
     return {prefix: value}
 

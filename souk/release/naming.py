@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 from souk.release.bundle import Bundle
 
 WEIGHTS = "weights.npz"
+PART = 3  # names that tell a part of the models, of those that lead to an array
 DIGITS = 6  # of a float in a table; sums in another order differ beyond
 
 
@@ -79,15 +82,35 @@ def _rows(rows: list[dict[str, Any]]) -> str:
 
 
 def weight_changes(first: Path, second: Path) -> list[str]:
-    """A line for each named array of two releases that is new, gone, or moved, with how far."""
-    lines = []
+    """What differs between the named arrays of two releases: a line for each that is new, gone or of another shape, and
+    for each part of the models that moved, how far, and which of its arrays moved most."""
+    lines: list[str] = []
+    parts: dict[str, list[tuple[str, float, float]]] = {}  # of each its arrays: name, length, how far it moved
     with np.load(first / WEIGHTS, allow_pickle=False) as old, np.load(second / WEIGHTS, allow_pickle=False) as new:
         for name in sorted({*old.files, *new.files}):
             if name not in old.files or name not in new.files:
                 lines.append(f"{name}: {'new' if name in new.files else 'gone'}")
             elif old[name].shape != new[name].shape:
                 lines.append(f"{name}: shape {old[name].shape} -> {new[name].shape}")
-            elif not np.array_equal(old[name], new[name]):
+            else:
+                names = name.split("/")
                 length, moved = (float(np.linalg.norm(array)) for array in (old[name], new[name] - old[name]))
-                lines.append(f"{name}: moved {moved:.4g}, {100 * moved / max(length, 1e-12):.2f}% of its length")
+                own = parts.setdefault("/".join(names[:PART]), [])
+                own.append(("/".join(names[PART:]), length, moved))
+    lines += [_moved(part, arrays) for part, arrays in parts.items() if any(moved for *_, moved in arrays)]
     return lines or ["the same"]
+
+
+def _moved(part: str, arrays: Sequence[tuple[str, float, float]]) -> str:
+    """How far the arrays of a part moved together, and the one that moved farthest; in shares of their lengths."""
+    name, length, far = max(arrays, key=lambda array: array[2])
+    if len(arrays) == 1:
+        return f"{'/'.join(filter(None, (part, name)))}: moved, {_share(far, length)}"
+    _, lengths, distances = zip(*arrays, strict=True)
+    moved = f"{sum(map(bool, distances))} of {len(arrays)} arrays moved"
+    whole = _share(math.hypot(*distances), math.hypot(*lengths))
+    return f"{part}: {moved}, {whole}; farthest {name}, {_share(far, length)}"
+
+
+def _share(moved: float, length: float) -> str:
+    return f"by {moved / length:.2%}" if length else "from 0"
