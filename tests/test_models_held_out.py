@@ -1,5 +1,6 @@
 """What held-out users decide: how long the ranker's body is fitted, and whether it is worth anything."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 
 from souk.models import fit_ranker as fitting
 from souk.models import held_out
+from souk.models.averaged import averaged
 from souk.models.held_out import FOLDS, ahead, jackknife_losses, spent, split_users
 from souk.models.rank_lists import RankLists
 from souk.models.rank_scoring import held_out_losses
@@ -79,7 +81,7 @@ class Told:
         monkeypatch.setattr("souk.models.fit_level.STEPS", 1)
         ranked = Ranked(folder, *cycle_market(users=users))
         examples = ranked.examples()
-        model = ranked.ranker(examples)
+        self.model = model = ranked.ranker(examples)
         monkeypatch.setattr(fitting, "held_out_losses", lambda *_: next(told))
         monkeypatch.setattr(fitting._Fit, "_losses", lambda self: (0.0, dict.fromkeys(model.given, 0.0)))
         short = CONFIG.model_copy(update={"straight_epochs": 2, "epochs": 6, "body_examples": 0})
@@ -94,6 +96,25 @@ def test_a_body_that_is_behind_the_straight_path_is_judged_by_itself(tmp_path, m
     fit = Told(tmp_path, monkeypatch, [1.0, 1.0, 1.0, 5.0, 4.0, 3.0, 6.0, 7.0, 2.0]).fit
     assert sum(record["stage"] == 2 for record in fit.history) == 3 + patience
     assert not fit.with_body
+
+
+def test_a_body_is_judged_and_kept_as_a_mean_of_its_steps(tmp_path, monkeypatch):
+    seen = []
+
+    @contextmanager
+    def watched(optimizer, variables):
+        with averaged(optimizer, variables):
+            seen.append((optimizer.use_ema, {variable.path: variable.numpy() for variable in variables}))
+            yield
+
+    monkeypatch.setattr(fitting, "averaged", watched)
+    monkeypatch.setattr(fitting, "ahead", lambda *_: (0.1, 0.01))
+    told = Told(tmp_path, monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    assert [means for means, _ in seen] == [False] * 2 + [True] * 6
+    kept = {v.path: v.numpy() for v in told.model.trainable_variables if "/level/" not in v.path}
+    assert any("/body/" in path for path in kept)
+    for path, values in kept.items():
+        np.testing.assert_array_equal(values, seen[-1][1][path], err_msg=path)
 
 
 @pytest.mark.parametrize(("error", "kept"), [(0.2, False), (0.09, True)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from souk.config import TrainRanker
 from souk.errors import SoukError
+from souk.models.averaged import MOMENTUM, averaged
 from souk.models.checkpoint import Checkpoints
 from souk.models.fit_given import fit_given, leave_body_out
 from souk.models.fit_level import fit_level
@@ -24,7 +25,7 @@ from souk.models.rank_quality import RankerQuality, ndcg, quality, retrieval_ord
 from souk.models.rank_scoring import held_out_losses, list_logits, scoring, with_body_fixed
 from souk.models.ranker import Ranker, given_loss, order_loss
 from souk.models.sequences import Catalogue
-from souk.models.weights import named_weights
+from souk.models.weights import named_weights, snapshot
 from souk.spec import ENGAGED
 
 JUDGED = 6  # times, at least, in a stage
@@ -135,12 +136,12 @@ class _Fit:
         reasons = {h: fit_given(model, h, data, self.score, split[0], self._judged, report) for h in model.given}
         self.not_learned = {head: why for head, why in reasons.items() if why}
         self._alone = {head: model.straight[head].get_weights() for head in model.given}, self._losses()[1]
-        self._best: _Kept = (math.inf, False, _snapshot(model))
+        self._best: _Kept = (math.inf, False, snapshot(model))
         self._note({"stage": 0})
         self._first = self._straight = self._best
 
     def stage(self, body: bool, rows: np.ndarray, epochs: int, rate: float) -> None:
-        """Fits the straight path, or all of it, and remembers the best."""
+        """Fits the straight path, or all of it, and remembers the best; with the body, of weights that are means."""
         self.restore()
         if body:
             self._straight, self._straight_judgement = self._best, self.best_judgement
@@ -149,8 +150,10 @@ class _Fit:
         data = with_body_fixed(self.data, rows, self._scores) if self._with_body > body else self.data
         steps = math.ceil(len(lists) / self.config.batch_rows)
         decay = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, end_learning_rate=rate / 20)
-        optimizer = keras.optimizers.AdamW(decay, weight_decay=self.config.weight_decay * body)
-        step = self._step(optimizer, body)
+        shrunk = self.config.weight_decay * body
+        optimizer = keras.optimizers.AdamW(decay, weight_decay=shrunk, use_ema=body, ema_momentum=MOMENTUM)
+        learned = self.model.trainable_variables if body else self.model.straight_variables((ENGAGED,))
+        step = self._step(optimizer, body, learned)
         state = [*self.model.variables, *optimizer.variables]
         for epoch in range(self._resume(1 + body, state) + 1, epochs + 1):
             if body and spent([each["held_out_loss"] for each in self.history if each["stage"] == 1 + body]):
@@ -164,7 +167,8 @@ class _Fit:
                     raise self._diverged(f"{losses[-1]} in {STAGES[1 + body]}, epoch {epoch}, step {len(losses)}")
             if epoch == epochs or epoch % max(1, epochs // JUDGED) == 0:
                 seconds = time.monotonic() - began
-                self._note({"stage": 1 + body, "loss": float(np.mean(losses)), "seconds": seconds})
+                with averaged(optimizer, learned):
+                    self._note({"stage": 1 + body, "loss": float(np.mean(losses)), "seconds": seconds})
             self._save(1 + body, state, epoch)
 
     def _save(self, stage: int, state: list[Any], epoch: int) -> None:
@@ -269,12 +273,11 @@ class _Fit:
             line = f"{STAGES[int(record['stage'])]}, judgement {len(self.history) - 1}: loss {record['loss']:.4f}"
             self.report(f"{line}, held out {loss:.4f}, ndcg@10 {found:.4f}, {record['seconds']:.1f} s an epoch")
         if loss < self._best[0]:
-            self._best, self.best_judgement = (loss, self._with_body, _snapshot(self.model)), len(self.history) - 1
+            self._best, self.best_judgement = (loss, self._with_body, snapshot(self.model)), len(self.history) - 1
 
-    def _step(self, optimizer: Any, body: bool) -> Callable[[Any, Any], tf.Tensor]:
+    def _step(self, optimizer: Any, body: bool, variables: Sequence[Any]) -> Callable[[Any, Any], tf.Tensor]:
         """A compiled function of lists and of engaged examples that moves the weights and gives the loss."""
         straight = self.model.straight_variables(self.model.straight if body else (ENGAGED,))
-        variables = self.model.trainable_variables if body else straight
         begun = [tf.constant(v.numpy()) for v in straight]
         optimizer.build(variables)
 
@@ -294,7 +297,3 @@ class _Fit:
             return loss
 
         return step
-
-
-def _snapshot(model: Ranker) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in named_weights(model).items()}

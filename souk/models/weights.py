@@ -16,9 +16,14 @@ def named_weights(model: keras.layers.Layer) -> dict[str, Any]:
     return dict(sorted({v.path: v for v in model.weights}.items()))
 
 
+def snapshot(*models: keras.layers.Layer) -> dict[str, np.ndarray]:
+    """Copies of the weights of models, by path."""
+    return {name: variable.numpy() for model in models for name, variable in named_weights(model).items()}
+
+
 def save_weights(path: str | Path, *models: keras.layers.Layer) -> None:
     """Writes the arrays of models to an `.npz`."""
-    arrays = {name: variable.numpy() for model in models for name, variable in named_weights(model).items()}
+    arrays: dict[str, Any] = snapshot(*models)
     np.savez(path, **arrays)
 
 
