@@ -1,5 +1,7 @@
 """What a command line may say: help for every command, and the usage for every mistake."""
 
+import argparse
+import importlib
 import shutil
 from pathlib import Path
 
@@ -22,6 +24,17 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert text.startswith(f"usage: souk {command}")
     assert text.count("\n\n") >= 2, "a description stands between usage and options"
+
+
+def test_every_action_of_a_command_explains_itself() -> None:
+    actions = {}
+    for command, (module, _) in COMMANDS.items():
+        parser = argparse.ArgumentParser(prog=f"souk {command}")
+        importlib.import_module(module).configure(parser)
+        parts = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+        actions |= {own.prog: own.description or "" for part in parts for own in part.values()}
+    assert len(actions) > 12
+    assert [name for name, text in actions.items() if not text.endswith(".") and "souk items upsert" not in text] == []
 
 
 def test_debug_may_stand_after_an_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

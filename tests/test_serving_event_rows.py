@@ -79,7 +79,17 @@ def nested(depth):
             "timestamp to be milliseconds since 1970. Received: 1700000000, which looks like seconds. Multiply it by",
         ),
         ({"arrived_at": str(NOW // 1000)}, "arrived_at to be milliseconds since 1970. Received: '1700000000', which"),
-        ({"timestamp": NOW + 300_001}, "timestamp not in the future"),
+        (
+            {"timestamp": NOW + 300_001},
+            f"timestamp not in the future. Received: {NOW + 300_001}. This server's clock says {NOW} "
+            "(2023-11-14 22:13:20 UTC), and allows 300 seconds more: set the sender's.",
+        ),
+        ({"timestamp": NOW * 1000}, f"Received: {NOW * 1000}. It looks like microseconds: divide it by 1,000."),
+        (
+            {"timestamp": NOW * 1_000_000},
+            f"Received: {NOW * 1_000_000}. It looks like nanoseconds: divide it by 1,000,000",
+        ),
+        ({"arrived_at": str(NOW * 1000)}, "It looks like microseconds: divide it by 1,000."),
         ({"position": -1}, "position of at least 0"),
         ({"price": "dear"}, "price to be of type double"),
         ({"value": 1e19}, "value of at most 1e"),

@@ -30,11 +30,36 @@ ONE_LOOK = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    check = actions.add_parser("check", help="say what a file of experiments holds, or what is wrong with it")
-    apply = actions.add_parser("apply", help="put a file into the workspace: its servers take it within seconds")
-    stop = actions.add_parser("stop", help="end all experiments of the workspace")
-    assign = actions.add_parser("assign", help="which arms a user is in")
-    show = actions.add_parser("results", help="units and events by arm, and whether the arms came out as planned")
+    check = actions.add_parser(
+        "check",
+        help="say what a file of experiments holds, or what is wrong with it",
+        description="Says what a file of experiments holds, or what is wrong with it. Needs no workspace and changes "
+        "nothing.",
+    )
+    apply = actions.add_parser(
+        "apply",
+        help="put a file into the workspace: its servers take it within seconds",
+        description="Checks a file of experiments against the releases of the workspace, and puts it there in the "
+        "place of the one before. Servers take it within seconds; a user's arm follows from the id alone.",
+    )
+    stop = actions.add_parser(
+        "stop",
+        help="end all experiments of the workspace",
+        description="Takes the workspace's file of experiments away: within seconds every user gets the current "
+        "release as it is. What was logged stays, and `results --file` reads it.",
+    )
+    assign = actions.add_parser(
+        "assign",
+        help="which arms a user is in",
+        description="Tells which arm of each experiment a user is in, by the same hash as the servers.",
+    )
+    show = actions.add_parser(
+        "results",
+        help="units and events by arm, and whether the arms came out as planned",
+        description="Joins the impressions with the events that followed: units and events by arm, their differences "
+        "with intervals, and whether the arms have the sizes that were planned (sample ratio). Exit code 1 where one "
+        "has not.",
+    )
     for action in (check, apply):
         action.add_argument("file", metavar="FILE", help="YAML (docs/experiments.md)")
     for action in (apply, stop, assign, show):

@@ -14,9 +14,24 @@ from souk.workspace import Workspace
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    every = actions.add_parser("list", help="all releases; the current one is marked")
-    show = actions.add_parser("show", help="what one holds, where it comes from and what was measured")
-    verify = actions.add_parser("verify", help="compare every file with its checksum")
+    every = actions.add_parser(
+        "list",
+        help="all releases; the current one is marked",
+        description="Lists the releases of the workspace by name: until when each learned, its size, which is "
+        "served (current), and which was before it (previous).",
+    )
+    show = actions.add_parser(
+        "show",
+        help="what one holds, where it comes from and what was measured",
+        description="Tells of one release what it holds, which data, code and settings it comes from, and what was "
+        "measured of it.",
+    )
+    verify = actions.add_parser(
+        "verify",
+        help="compare every file with its checksum",
+        description="Compares every file of a release with its checksum, and fails where one is missing, changed or "
+        "not of it.",
+    )
     diff = actions.add_parser(
         "diff",
         help="what differs between two",
@@ -25,14 +40,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "each part of the models moved.",
     )
     prune = actions.add_parser(
-        "prune", help="delete old ones that nothing needs, and user states that none of the others reads"
+        "prune",
+        help="delete old ones that nothing needs, and user states that none of the others reads",
+        description="Deletes releases for good, all but the newest: the current one, the one before it, those of "
+        "experiments and those that a server or a deployment needs stay too. So do user states that a release reads "
+        "which stays.",
     )
     for action in (show, verify):
         action.add_argument("name", metavar="NAME", help="a release, or `current`")
     diff.add_argument("first", metavar="A", help="a release, or `current`")
     diff.add_argument("second", metavar="B", help="a release, or `current`")
-    prune.add_argument("--keep", type=options.at_least_one, default=5, metavar="N", help="the newest (default: 5)")
-    prune.add_argument("--dry-run", action="store_true", help="tell what would be deleted")
+    prune.add_argument(
+        "--keep", type=options.at_least_one, default=5, metavar="N", help="keep the N newest (default: 5)"
+    )
+    prune.add_argument("--dry-run", action="store_true", help="tell what would be deleted, and delete nothing")
     prune.add_argument(
         "--config", metavar="FILE", help="a dataset config whose `rollout` names a cluster: what it serves is kept"
     )

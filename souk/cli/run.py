@@ -22,6 +22,7 @@ from souk.cli.view import HIDDEN, WIDTH, RunView
 from souk.config import DatasetConfig, load_config
 from souk.errors import SoukError, shown
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
+from souk.folders import whole_file
 from souk.metrics import LEAST_USERS
 from souk.release.condition import condition, without_states
 from souk.release.pointer import history, rolled_back
@@ -146,7 +147,8 @@ def _write_record(view: RunView, path: Path, config: DatasetConfig, seconds: flo
         "verdict": view.outputs.get("evaluate", {}).get("Output", ""),
         "release": view.outputs.get("package_release", {}).get("Output", ""),
     }
-    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    with whole_file(path) as fresh:
+        fresh.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def tell_swept(workspace: Workspace, keep: int, view: RunView) -> None:

@@ -42,7 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--after", metavar="DIR", help="go on with the marketplace of DIR from where its data ends")
     parser.add_argument("--force", action="store_true", help="replace what stands at --output")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    score = actions.add_parser("score", help="what given slates are really worth")
+    score = actions.add_parser(
+        "score",
+        help="what given slates are really worth",
+        description="Tells what given slates are really worth in a simulated marketplace, whose truth is known: "
+        "clicks, satisfaction and lifetime value.",
+    )
     score.add_argument("--truth", required=True, metavar="DIR", help="a folder that `souk simulate --output` wrote")
     score.add_argument("--slates", required=True, metavar="FILE", help="JSON lines: output of `souk recommend`")
     score.add_argument("--against", metavar="FILE", help="slates for the same users: report the paired differences")

@@ -18,8 +18,16 @@ from souk.workspace import Workspace
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    publish = actions.add_parser("publish", help="write the states; those of users who are not in the run stay")
-    publish.add_argument("--clear", action="store_true", help="delete every state of the specification before")
+    publish = actions.add_parser(
+        "publish",
+        help="write the states; those of users who are not in the run stay",
+        description="Writes what the newest run knows of its users to the online store, for the features that the "
+        "current release reads. Its servers use that from their next request on, and add what their log of events has "
+        "beyond it. Users who are not in the run stay.",
+    )
+    publish.add_argument(
+        "--clear", action="store_true", help="first delete the states of all users, those that are not in the run too"
+    )
     publish.add_argument(
         "--redis-uri", metavar="URI", help="the Redis to publish to (default: where states were published last)"
     )

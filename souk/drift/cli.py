@@ -46,11 +46,21 @@ def parser() -> argparse.ArgumentParser:
         description="Tells when requests and scores are no longer what they were when a release was made.",
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    checking = commands.add_parser("check", help="read what is new in an impression log; exit code 3 is an alarm")
+    checking = commands.add_parser(
+        "check",
+        help="read what is new in an impression log; exit code 3 is an alarm",
+        description="Reads what is new in an impression log, and tests each full window of it against the reference of "
+        "a release. Exit code 0 is quiet, 2 something to mend, 3 an alarm.",
+    )
     checking.add_argument("--impressions", required=True, metavar="DIR", help="the workspace's impressions/ folder")
     checking.add_argument("--state", metavar="DIR", help="what was read so far; without it each check begins anew")
     checking.add_argument("--report", metavar="FILE", help="write an HTML report of the last tested window")
-    serving = commands.add_parser("serve", help="take impression records and KServe's CloudEvents over HTTP")
+    serving = commands.add_parser(
+        "serve",
+        help="take impression records and KServe's CloudEvents over HTTP",
+        description="Takes impression records and KServe's CloudEvents over HTTP, and tests each full window of them "
+        "against the reference of a release, until it is stopped.",
+    )
     serving.add_argument("--state", required=True, metavar="DIR", help="the open window, counts and results")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (%(default)s)")
     serving.add_argument("--http-port", type=int, default=8080, metavar="N", help="0 for a free one (%(default)s)")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -14,11 +12,11 @@ import pyarrow as pa
 
 from souk.config import Source
 from souk.errors import SoukError, unknown
-from souk.ingest import cells
 from souk.ingest.checks import LARGEST, check_early, check_future, check_schema, closed_domains, ranges
-from souk.ingest.convert import ENDS, TIMES, convert
+from souk.ingest.convert import TIMES, convert
 from souk.ingest.faults import EXPECTED, TIME, Fault, Reason
 from souk.ingest.mapping import TableSource
+from souk.ingest.meant import MOST_VALUES, finer_clock, listed, nearest_of, number_of, own_clock, together
 from souk.ingest.outliers import Limits, treat_outliers
 from souk.ingest.patterns import rename
 from souk.ingest.schemas import contract_schema, read_schema
@@ -27,7 +25,6 @@ from souk.schema import Kind, contract
 from souk.values import SHOWN, in_quotes, quoted
 
 LONGEST_ID = 512  # characters, as in a request
-MOST_VALUES = 20  # of a closed column, in an error
 MOST_ENTRIES = 10_000  # of a list or a vector
 NO_ID = "Files need none; here, give each event an id of its own: one that is sent again counts once."
 
@@ -115,18 +112,18 @@ class RowCheck:
         of: dict[str, list[str]] = {}
         for own, raw in meant[:MOST_VALUES]:
             of.setdefault(own, []).append(raw[:SHOWN])
-        instead = ", ".join(f"{own} for {_together(own, raws)}" for own, raws in of.items())
+        instead = ", ".join(f"{own} for {together(own, raws)}" for own, raws in of.items())
         expected = f"the names of columns of {self._table.name} that Souk gives them"
         return SoukError(expected, f"{name[:SHOWN]!r}, as the files have it", f"Send {instead}.")
 
     def _reason(self, fault: Fault, row: Any, meant: str = "") -> str:
-        """Why a row is refused; `meant` is the remedy where a value is not one of those of its column."""
+        """Why a row is refused; `meant` is a remedy that the rest of the call tells."""
         kind = self._columns.field(fault.column).type if fault.column in self._columns.names else ""
         no_time = fault.reason in {"timestamp": (Reason.TYPE, Reason.RANGE)}.get(fault.column, (Reason.TYPE,))
         form = TIME if no_time and fault.column in TIMES else EXPECTED.get(fault.reason, "{column} to be right")
         allowed = self._allowed.get(fault.column, [])
         told = {"type": kind, "range": self._ranges.get(fault.column, ""), "bounds": self._limits.text(fault.column)}
-        expected = form.format(row=self._table.name[:-1], column=fault.column, values=_listed(allowed), **told)
+        expected = form.format(row=self._table.name[:-1], column=fault.column, values=listed(allowed), **told)
         value = row.get(fault.column) if isinstance(row, dict) and fault.column else row
         received = quoted(value)
         if fault.reason is Reason.UNIT:
@@ -137,10 +134,10 @@ class RowCheck:
             raw = min(own)
             remedy = f"The config reads {raw[:SHOWN]} of the files as {fault.column}: send it by that name."
         if form is TIME:
-            remedy = _number_of(value) or remedy
+            remedy = number_of(value) or finer_clock(value) or remedy
         if fault.reason is Reason.DOMAIN:
-            remedy = meant or _nearest(str(value), allowed) or remedy
-        return str(SoukError(expected, received, remedy))
+            meant = meant or nearest_of(str(value), allowed)
+        return str(SoukError(expected, received, meant or remedy))
 
 
 class ItemCheck(RowCheck):
@@ -237,7 +234,7 @@ class EventCheck(RowCheck):
         table, faults = self._checked(rows, refused)
         faults += [*check_future("events", table, now + self._ahead), *(check_early(table) if self._later else ())]
         for each in in_order(faults):
-            meant = self._meant(each, table)
+            meant = self._meant(each, table, now)
             for at in each.rows.tolist():
                 refused.setdefault(at, self._reason(each, rows[at], meant.get(at, "")))
         typed = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
@@ -247,50 +244,29 @@ class EventCheck(RowCheck):
                 refused.setdefault(at, str(SoukError(expected, f"{row[name]:g}", "See docs/data.md.")))
         return [{} if at in refused else row for at, row in enumerate(typed)], refused
 
-    def _meant(self, fault: Fault, table: pa.Table) -> dict[int, str]:
-        """By number of row, what to send for a type of event that is one of the files; {} for another fault."""
+    def _meant(self, fault: Fault, table: pa.Table, now: int) -> dict[int, str]:
+        """By number of row, what to send for a type of event that is one of the files, and what to do about a time that
+        is to come; {} for another fault."""
+        if fault.reason is Reason.FUTURE:
+            times = table[fault.column].combine_chunks().take(pa.array(fault.rows)).to_pylist()
+            told = (finer_clock(time) or own_clock(now, self._ahead) for time in times)
+            return dict(zip(fault.rows.tolist(), told, strict=True))
         if (fault.column, fault.reason) != ("event_type", Reason.DOMAIN):
             return {}
         words, allowed = table["event_type"].combine_chunks().take(pa.array(fault.rows)), self._allowed["event_type"]
         named = rename(words, {word: kind for word, kind in self._types.items() if word != "*"})
-        told = {}
+        sent = {}
         for at, word, kind in zip(fault.rows.tolist(), words.to_pylist(), named.to_pylist(), strict=True):
-            if kind == word and not _nearest(word, allowed):  # "*" fits typing errors, too
+            if kind == word and not nearest_of(word, allowed):  # "*" fits typing errors, too
                 kind = self._types.get("*", word)
             if kind in allowed:
-                told[at] = f"Send {kind}: the config maps {word[:SHOWN]} to it."
-        return told
+                sent[at] = f"Send {kind}: the config maps {word[:SHOWN]} to it."
+        return sent
 
 
 def in_order(faults: Sequence[Fault]) -> list[Fault]:
     """Faults as `Reason` orders them: the first of a row is why it is refused."""
     return sorted(faults, key=lambda fault: list(Reason).index(fault.reason))
-
-
-def _number_of(value: Any) -> str:
-    """What to send for a written time, which files may have; "" for what is none, or names no zone."""
-    if not isinstance(value, str) or not re.search(cells.NAMES_ZONE, value):
-        return ""
-    times, wrong = cells.parse_time(pa.array([value]), "iso")
-    return "" if wrong[0] else f"Send {times.cast(pa.int64())[0]}: files may have written times, calls have numbers."
-
-
-def _together(own: str, raws: Sequence[str]) -> str:
-    """The files' names of what a column is made of."""
-    return ("the earliest of " if own == ENDS and len(raws) > 1 else "") + " and ".join(raws)
-
-
-def _nearest(value: str, allowed: Sequence[str]) -> str:
-    """The question whether one of the allowed values was meant; of long lists to look through all would take seconds
-    for a full call."""
-    near = difflib.get_close_matches(value[:SHOWN], allowed[:MOST_VALUES], n=1)
-    return f"Did you mean {near[0][:SHOWN]!r}?" if near else ""
-
-
-def _listed(values: Sequence[str]) -> str:
-    """Values for an error, and how many more there are."""
-    more = f" and {len(values) - MOST_VALUES:,} others, which the release's schema lists"
-    return ", ".join(value[:SHOWN] for value in values[:MOST_VALUES]) + (more if len(values) > MOST_VALUES else "")
 
 
 def _left_out(fault: Fault, row: Any, known: Collection[str]) -> bool:
