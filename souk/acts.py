@@ -50,5 +50,5 @@ def repeats(
     for kind, youngest in enumerate(last[1:]):
         of = kinds == kind
         np.minimum.at(youngest, where[of], ages[of])
-    often, *recent = (weights_of(keys, weights, wanted) for weights in (counts, *(1 / (1 + each) for each in last)))
+    often, *recent = weights_of(keys, np.stack([counts, *(1 / (1 + each) for each in last)]), wanted)
     return [np.log1p(often), recent[0]], recent[1:]

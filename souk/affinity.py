@@ -14,6 +14,7 @@ import numpy as np
 from souk.items import ItemTable
 from souk.next_steps import PAUSE_MS
 from souk.schema import DAY_MS, EventType
+from souk.valued import Valued
 
 # How a pair feature begins, TASTE:ITEM_FEATURE: of all that was done, of what was done lately, of what was done in the
 # visit of the query, and of what was bought lately: who bought a pram looks for no other.
@@ -110,7 +111,7 @@ class Taste:
 
     def affinities(self, items: ItemTable, positions: np.ndarray) -> np.ndarray:
         """By feature and item, `[features, M]`: `affinities` of this taste."""
-        return affinities([self], items, positions)[0]
+        return affinities([self], items, Valued.of(items, positions))[0]
 
     def preferred(self, items: ItemTable, most: int) -> np.ndarray:
         """At most so many values that are likelier than with everyone, those that tell most of what was done (events
@@ -122,22 +123,21 @@ class Taste:
         return np.sort(self.values[order[likelier[order] > 0][:most]])
 
 
-def affinities(tastes: Sequence[Taste], items: ItemTable, positions: np.ndarray) -> np.ndarray:
+def affinities(tastes: Sequence[Taste], items: ItemTable, asked: Valued) -> np.ndarray:
     """Of the values of items, by feature the mean, `[tastes, features, M]`; 0 where an item has none.
 
     Args:
         tastes: of one query.
         items: the item table.
-        positions: `[M]` int64.
+        asked: M items.
     """
-    row, value = items.expanded(positions)
-    shape = len(items.shares.names), len(positions)
-    cell, size = items.shares.columns[value] * len(positions) + row, shape[0] * shape[1]
+    shape = len(items.shares.names), len(asked)
+    cell, size = items.shares.columns[asked.value] * len(asked) + asked.row, shape[0] * shape[1]
     count = np.bincount(cell, minlength=size).reshape(shape)
     found = np.zeros((len(tastes), *shape))
     for own, taste in zip(found, tastes, strict=True):
         more = np.zeros(items.value_count)
         more[taste.values] = taste.more
-        told = np.bincount(cell, more[value], minlength=size).reshape(shape)
+        told = np.bincount(cell, more[asked.value], minlength=size).reshape(shape)
         own[:] = np.where(count, told / np.maximum(1, count) + taste.unseen[:, np.newaxis], 0)
     return found

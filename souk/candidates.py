@@ -21,6 +21,7 @@ from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.freshness import FRESH_DAYS
 from souk.stages import Stage
+from souk.valued import Valued
 
 logger = logging.getLogger(__name__)
 TOWERS = "two_tower"
@@ -144,8 +145,9 @@ class Sources:
             for taste in tastes:
                 values = np.union1d(values, taste.preferred(items, PREFERRED))
             found = self._by_value.looked_up(values, allowed)
-        alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), found), axis=0)
-        liked = affinities(tastes, items, found).sum(axis=1) if tastes else np.zeros((1, len(found)))
+        asked = Valued.of(items, found)
+        alike = np.sum(matched(items, [query.own], np.zeros(len(found), np.int64), asked), axis=0)
+        liked = affinities(tastes, items, asked).sum(axis=1) if tastes else np.zeros((1, len(found)))
         own = (alike > 0) | (liked > 0).any(axis=0)
         _, taken = items.counts.at(found, np.full(len(found), query.time))
         return _better(found[own], (ALIKE * alike + TASTE * liked + np.log1p(taken))[:, own], wanted)
@@ -209,9 +211,8 @@ def _shared(items: ItemTable, window: np.ndarray, worth: np.ndarray, positions: 
     known = window >= 0
     row, value = items.expanded(window[known])
     counts = np.bincount(value, worth[known][row], minlength=items.value_count) / max(worth.sum(), 1e-9)
-    row, value = items.expanded(positions)
-    total = np.bincount(row, counts[value], minlength=len(positions))
-    return np.asarray(total / np.maximum(1, np.bincount(row, minlength=len(positions))))
+    asked = Valued.of(items, positions)
+    return asked.means(counts[asked.value])
 
 
 def _best(found: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:

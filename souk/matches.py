@@ -14,6 +14,7 @@ import numpy as np
 
 from souk.items import ItemTable
 from souk.sources.rows import distinct, ranges, weights_of
+from souk.valued import Valued
 
 USER = "user_"  # how a feature of the user begins
 MATCH = "match"  # how a pair feature of it begins: match:OWN:THEIRS
@@ -85,7 +86,7 @@ def _seen(items: ItemTable, window: np.ndarray) -> Own:
 
 
 def matched(
-    items: ItemTable, own: Sequence[Sequence[Own]], request: np.ndarray, positions: np.ndarray
+    items: ItemTable, own: Sequence[Sequence[Own]], request: np.ndarray, candidates: Valued
 ) -> list[np.ndarray]:
     """How many of each candidate's values are its query's own, `[M]` for each match.
 
@@ -93,18 +94,17 @@ def matched(
         items: the item table.
         own: of `own_values`, by query.
         request: `[M]` int64, which query each candidate belongs to.
-        positions: `[M]` int64, the candidates.
+        candidates: M of them.
     """
     if not items.matches:
         return []
     size = max(1, items.value_count)
-    row, value = items.expanded(positions)
-    wanted, columns = request[row] * size + value, []
+    wanted, columns = request[candidates.row] * size + candidates.value, []
     asked = [(q * size, found) for q, found in enumerate(own) if found]
     for match in range(len(items.matches)):
         keys = np.concatenate([np.zeros(0, np.int64), *(first + found[match][0] for first, found in asked)])
         weights = np.concatenate([np.zeros(0), *(found[match][1] for _, found in asked)])
-        columns.append(np.bincount(row, weights_of(keys, weights, wanted), minlength=len(positions)))
+        columns.append(np.bincount(candidates.row, weights_of(keys, weights, wanted), minlength=len(candidates)))
     return columns
 
 

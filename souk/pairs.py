@@ -5,7 +5,9 @@ They are computed from the raw features that both have (`souk.state.features_at`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,8 +19,9 @@ from souk.matches import MATCH, matched
 from souk.pair_query import PairQuery
 from souk.satisfaction import satisfaction
 from souk.schema import DAY_MS
-from souk.sources.rows import weights_of
+from souk.sources.rows import totals_of, weights_of
 from souk.spec import FeatureSpec
+from souk.valued import Valued
 
 RECENT = 10  # events whose items a candidate is compared with
 RESPONSE = "response"  # log of how often it is taken where it is shown, over what places promise; where the log tells
@@ -55,6 +58,19 @@ PAIR_FEATURES = (
     *(HOURS := ("past_hour", "past_weekday")),  # how near all of them were to this time of day and of the week: 0 to 1
     *(LINEAR := ("ease", "ease_rank")),  # what those take who took the window's items (souk.features.ease)
 )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The candidates of one query, and which of all they are."""
+
+    query: PairQuery
+    part: slice
+    candidates: Valued
+
+    @property
+    def positions(self) -> np.ndarray:
+        return self.candidates.positions
 
 
 def pair_names(
@@ -121,32 +137,44 @@ def pair_features(
     asked = np.array([query.time for query in queries], np.float64)[request]
     own, numbers = None if items.form > 2 else -len(HOURS), len(items.levels.names) if items.form > 6 else 0
     affine = len(tastes_of(items.form, items.acts)) * len(items.shares.names)
+    candidates = Valued.of(items, positions)
+    each = _by_query(queries, request, candidates)
     columns = (
         [scores, np.log1p(_ranks(request, scores, listed))],
         items.counted(positions, asked),
         seen,
-        _similarity(items.vectors, queries, request, positions),
-        _shared(items, request, positions, owner, window, lengths),
-        _age(np.nan_to_num(items.created_at[positions], nan=items.assumed_birth), asked),
-        _sourced(items, queries, request, positions, listed, SOURCES),
-        _each(
-            queries, request, 4, lambda q, part: satisfaction(items, q.items, q.surprise, q.moments, positions[part])
-        ),
-        _each(queries, request, 5, lambda query, part: query.past.columns(positions[part]))[:own],
-        _sourced(items, queries, request, positions, listed, (PairQuery.taken_together,)) if items.form > 7 else [],
+        _similarity(items.vectors, each, len(request)),
+        _shared(items, request, candidates, owner, window, lengths),
+        _age(items.created_at[positions], items.assumed_birth, asked),
+        _sourced(items, each, listed, SOURCES, len(request)),
+        _joined(each, (4, len(request)), lambda own: _satisfied(items, own)),
+        _joined(each, (5, len(request)), lambda own: own.query.past.columns(own.positions))[:own],
+        _sourced(items, each, listed, (PairQuery.taken_together,), len(request)) if items.form > 7 else [],
         acts,
-        matched(items, [query.own for query in queries], request, positions),
-        _each(queries, request, affine, lambda query, part: _affine(items, query, positions[part])),
-        _each(queries, request, numbers, lambda query, part: query.near(items, positions[part])),
+        matched(items, [query.own for query in queries], request, candidates),
+        _joined(each, (affine, len(request)), lambda own: _affine(items, own)),
+        _joined(each, (numbers, len(request)), lambda own: own.query.near(items, own.positions)),
         [] if items.responses is None else [items.responses[positions]],
     )
-    return np.stack([column for group in columns for column in group], axis=1).astype(np.float32)
+    return np.array([column for group in columns for column in group], np.float32).T.copy()
 
 
-def _affine(items: ItemTable, query: PairQuery, positions: np.ndarray) -> np.ndarray:
+def _by_query(queries: Sequence[PairQuery], request: np.ndarray, candidates: Valued) -> list[_Asked]:
+    """The queries that have candidates, each with its own."""
+    bounds = np.searchsorted(request, np.arange(len(queries) + 1)).tolist()
+    parts = (slice(start, end) for start, end in pairwise(bounds))
+    return [_Asked(q, part, candidates[part]) for q, part in zip(queries, parts, strict=True) if part.stop > part.start]
+
+
+def _satisfied(items: ItemTable, asked: _Asked) -> np.ndarray:
+    query = asked.query
+    return satisfaction(items, query.items, query.surprise, query.moments, asked.candidates)
+
+
+def _affine(items: ItemTable, asked: _Asked) -> np.ndarray:
     """By taste and feature, `[tastes * features, M]`."""
-    tastes = [query.tastes[name] for name in tastes_of(items.form, items.acts)]
-    return affinities(tastes, items, positions).reshape(-1, len(positions))
+    tastes = [asked.query.tastes[name] for name in tastes_of(items.form, items.acts)]
+    return affinities(tastes, items, asked.candidates).reshape(-1, len(asked.positions))
 
 
 def _ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
@@ -159,24 +187,21 @@ def _ranks(request: np.ndarray, scores: np.ndarray, listed: np.ndarray | None) -
     return ranks
 
 
-def _similarity(
-    vectors: np.ndarray, queries: Sequence[PairQuery], request: np.ndarray, positions: np.ndarray
-) -> list[np.ndarray]:
+def _similarity(vectors: np.ndarray, each: Sequence[_Asked], count: int) -> list[np.ndarray]:
     """Cosines of each candidate with the items of the query's last events: their mean, their maximum, the last."""
-    columns = np.zeros((3, len(request)), np.float32)
-    candidates = vectors[positions]
-    for query, part in _parts(queries, request):
-        recent = query.items[query.items >= 0][-RECENT:]
+    columns = np.zeros((3, count), np.float32)
+    for asked in each:
+        recent = asked.query.items[asked.query.items >= 0][-RECENT:]
         if len(recent):
-            cosines = candidates[part] @ vectors[recent].T
-            columns[:, part] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, -1]
+            cosines = vectors[asked.positions] @ vectors[recent].T
+            columns[:, asked.part] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, -1]
     return list(columns)
 
 
 def _shared(
     items: ItemTable,
     request: np.ndarray,
-    positions: np.ndarray,
+    candidates: Valued,
     owner: np.ndarray,
     window: np.ndarray,
     lengths: np.ndarray,
@@ -184,54 +209,41 @@ def _shared(
     """Of each candidate's values, the share of its query's window that has them: mean and maximum."""
     size = max(1, items.value_count)
     row, value = items.expanded(window)
-    keys, counts = np.unique(owner[row] * size + value, return_counts=True)
-    row, value = items.expanded(positions)
-    wanted = request[row] * size + value
-    shares = weights_of(keys, counts, wanted) / lengths[request[row]]
-    total = np.bincount(row, shares, minlength=len(positions))
-    most = np.zeros(len(positions))
-    np.maximum.at(most, row, shares)
-    counts = items.value_start[positions + 1] - items.value_start[positions]
-    return [total / np.maximum(1, counts), most]
+    asker = request[candidates.row]
+    counts = totals_of(owner[row] * size + value, None, len(lengths) * size, asker * size + candidates.value)
+    shares = counts / lengths[asker]
+    most = np.zeros(len(candidates))
+    np.maximum.at(most, candidates.row, shares)
+    return [candidates.means(shares), most]
 
 
 def _sourced(
     items: ItemTable,
-    queries: Sequence[PairQuery],
-    request: np.ndarray,
-    positions: np.ndarray,
+    each: Sequence[_Asked],
     listed: np.ndarray | None,
     sources: Sequence[Callable[[PairQuery, ItemTable], tuple[np.ndarray, np.ndarray]]],
+    count: int,
 ) -> list[np.ndarray]:
     """The score of each candidate by each of the sources, 0 where it has none, and log(1 + its place by it)."""
-    columns = np.zeros((2 * len(sources), len(request)), np.float32)
-    for query, part in _parts(queries, request):
-        counted = None if listed is None else listed[part]
+    columns = np.zeros((2 * len(sources), count), np.float32)
+    for asked in each:
+        counted = None if listed is None else listed[asked.part]
         for row, source in enumerate(sources):
-            columns[2 * row, part] = weights_of(*source(query, items), positions[part])
-            columns[2 * row + 1, part] = np.log1p(_shared_ranks(columns[2 * row, part], counted))
+            scores = weights_of(*source(asked.query, items), asked.positions)
+            columns[2 * row, asked.part] = scores
+            columns[2 * row + 1, asked.part] = np.log1p(_shared_ranks(scores, counted))
     if items.form > 2 and PairQuery.popular in sources:
         row = 2 * sources.index(PairQuery.popular)
         columns[row] = np.log1p(TEN_THOUSAND * columns[row])
     return list(columns)
 
 
-def _each(
-    queries: Sequence[PairQuery], request: np.ndarray, count: int, of: Callable[[PairQuery, slice], np.ndarray]
-) -> list[np.ndarray]:
-    """So many columns, those of one query's candidates at a time."""
-    columns = np.zeros((count, len(request)))
-    for query, part in _parts(queries, request) if count else ():
-        columns[:, part] = of(query, part)
+def _joined(each: Sequence[_Asked], shape: tuple[int, int], of: Callable[[_Asked], np.ndarray]) -> list[np.ndarray]:
+    """Columns, `shape` together, those of one query's candidates at a time."""
+    columns = np.zeros(shape)
+    for asked in each if len(columns) else ():
+        columns[:, asked.part] = of(asked)
     return list(columns)
-
-
-def _parts(queries: Sequence[PairQuery], request: np.ndarray) -> Iterator[tuple[PairQuery, slice]]:
-    """The queries that have candidates, and where these are."""
-    bounds = np.searchsorted(request, np.arange(len(queries) + 1))
-    for query, start, end in zip(queries, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        if end > start:
-            yield query, slice(start, end)
 
 
 def _shared_ranks(scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
@@ -240,7 +252,8 @@ def _shared_ranks(scores: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
     return 1.0 + len(counted) - np.searchsorted(counted, scores, side="right")
 
 
-def _age(created_at: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
+def _age(created_at: np.ndarray, assumed: float, times: np.ndarray) -> list[np.ndarray]:
+    created_at = np.where(np.isnan(created_at), assumed, created_at)
     known = np.isfinite(created_at)
     days = np.maximum(0, np.where(known, times - created_at, 0)) / DAY_MS
     return [np.log1p(days), known.astype(np.float32)]

@@ -17,6 +17,8 @@ from souk.config import Objective
 from souk.items import ItemTable
 from souk.schema import DAY_MS, NO_ACTS
 from souk.sources.co_visitation import decay
+from souk.sources.rows import totals_of
+from souk.valued import Valued
 
 DOUBT = 5.0  # a mean is drawn to 0 as if there were so many more labels, without a surprise
 
@@ -41,7 +43,7 @@ def surprises(
 
 
 def satisfaction(
-    items: ItemTable, window: np.ndarray, surprise: np.ndarray, moments: np.ndarray, asked: np.ndarray
+    items: ItemTable, window: np.ndarray, surprise: np.ndarray, moments: np.ndarray, asked: Valued
 ) -> np.ndarray:
     """The mean surprises `[4, asked]`: of all events, of the last, of those like an item, of those with its values.
 
@@ -50,7 +52,7 @@ def satisfaction(
         window: `[window]` int64, the events' items.
         surprise: `[window]`, of `surprises`.
         moments: `[window]` int64, how many moments each event lies behind the last.
-        asked: `[asked]` int64, the candidates.
+        asked: the candidates.
     """
     columns = np.zeros((4, len(asked)))
     told = np.isfinite(surprise)
@@ -58,7 +60,7 @@ def satisfaction(
         window, surprise, weight = window[told], surprise[told], decay(moments[told])
         columns[0] = surprise.sum() / (len(surprise) + DOUBT)
         columns[1] = weight @ surprise / (weight.sum() + DOUBT)
-        alike = likeness(items, window, asked)
+        alike = likeness(items, window, asked.positions)
         columns[2] = alike @ surprise.astype(np.float32) / (alike.sum(axis=1) + DOUBT)
         columns[3] = _by_values(items, window, surprise, asked)
     return columns
@@ -71,16 +73,11 @@ def likeness(items: ItemTable, window: np.ndarray, asked: np.ndarray) -> np.ndar
     return np.asarray(np.square(cosines, out=cosines))
 
 
-def _by_values(items: ItemTable, window: np.ndarray, surprise: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _by_values(items: ItemTable, window: np.ndarray, surprise: np.ndarray, asked: Valued) -> np.ndarray:
     """The mean over each candidate's values of the mean surprise of the events whose item has the value."""
     event, value = items.expanded(window)
-    keys, where, counts = np.unique(value, return_inverse=True, return_counts=True)
-    means = np.append(np.bincount(where, surprise[event], len(keys)) / (counts + DOUBT), 0.0)
-    row, value = items.expanded(asked)
-    place = np.searchsorted(keys, value)
-    place[np.append(keys, -1)[place] != value] = len(keys)
-    sums = np.bincount(row, means[place], len(asked))
-    return np.asarray(sums / np.maximum(1, items.value_start[asked + 1] - items.value_start[asked]))
+    sums, counts = (totals_of(value, w, items.value_count, asked.value) for w in (surprise[event], None))
+    return asked.means(sums / (counts + DOUBT))
 
 
 def _told(objective: Objective, tokens: Mapping[str, Sequence[Any]], ages: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from souk.pair_query import PairQuery
 from souk.schema import DAY_MS
 from souk.sources.co_visitation import STEPS, follow
 from souk.sources.popularity import Segments
-from souk.sources.rows import SparseRows, distinct, summed, weights_of
+from souk.sources.rows import SparseRows, distinct, summed, totals_of, weights_of
 
 NOW = 20_000 * DAY_MS
 RULES = SparseRows(  # 0 → 1 (.5), 2 (.4); 1 → 2 (.3); 3 → 0 (.9)
@@ -109,6 +109,14 @@ def test_sums_by_counting_and_by_sorting_are_the_same():
     np.testing.assert_array_equal(counted[0], sorted_[0])
     np.testing.assert_allclose(counted[1], sorted_[1], rtol=1e-5)
     assert weights_of(*counted, np.array([counted[0][3], 41])) == pytest.approx([counted[1][3], 0])
+    assert weights_of(counted[0], np.stack([counted[1], 2 * counted[1]]), counted[0][3:5]).tolist() == [
+        counted[1][3:5].tolist(),
+        (2 * counted[1][3:5]).tolist(),
+    ]
+    for wanted in (np.array([items[0], 41]), np.tile(items, 99)):  # by sorting, and by counting
+        assert totals_of(items, None, 1000, wanted).tolist() == [(items == each).sum() for each in wanted]
+        assert totals_of(items, weights, 1000, wanted) == pytest.approx([weights[items == i].sum() for i in wanted])
+    assert totals_of(np.zeros(0, np.int64), None, 1000, np.array([0, 999])).tolist() == [0, 0]
 
 
 def test_rows_keep_the_strongest_and_come_back_from_disk(tmp_path):

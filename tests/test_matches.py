@@ -11,6 +11,7 @@ from souk.items import ItemTable
 from souk.matches import matched, own_values, own_words
 from souk.pair_query import PairQuery
 from souk.pairs import PAIR_FEATURES, pair_features, pair_names
+from souk.valued import Valued
 from tests.models_fixtures import cycle_spec
 
 MATCHED = (("user_home", "item_city"), ("context_place", "item_city"), ("user_likes", "item_tags"))
@@ -49,7 +50,7 @@ def counts(items, *askers, window=()):
     own = [own_values(items, asker, np.array(window, np.int64)) for asker in askers]
     request = np.repeat(np.arange(len(askers)), len(items.position))
     positions = np.tile(np.arange(len(items.position)), len(askers))
-    found = matched(items, own, request, positions)
+    found = matched(items, own, request, Valued.of(items, positions))
     return [column.reshape(len(askers), -1).tolist() for column in found]
 
 
@@ -110,8 +111,9 @@ def test_what_they_have_in_common_is_told_in_words():
 
 def test_a_query_that_was_not_asked_matches_nothing():
     """`PairQuery.own` is empty where nothing is asked of it."""
-    asked = [(), own_values(table(), {"user_home": "fes"}, np.zeros(0, np.int64))]
-    found = matched(table(), asked, np.array([0, 0, 1]), np.array([0, 1, 0]))
+    items = table()
+    asked = [(), own_values(items, {"user_home": "fes"}, np.zeros(0, np.int64))]
+    found = matched(items, asked, np.array([0, 0, 1]), Valued.of(items, np.array([0, 1, 0])))
     assert [column.tolist() for column in found] == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
 
 

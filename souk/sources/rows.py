@@ -164,11 +164,29 @@ def distinct(items: np.ndarray, size: int) -> np.ndarray:
 
 
 def weights_of(found: np.ndarray, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The weight of each of `wanted` where the ascending `found` hold it, else 0."""
+    """The weight of each of `wanted` where the ascending `found` hold it, else 0; several weights, `[..., found]`, make
+    several rows."""
     if not len(found):
-        return np.zeros(len(wanted), np.float32)
+        return np.zeros((*weights.shape[:-1], len(wanted)), np.float32)
     place = np.minimum(np.searchsorted(found, wanted), len(found) - 1)
-    return np.where(found[place] == wanted, weights[place], 0).astype(np.float32)
+    return np.where(found[place] == wanted, weights[..., place], 0).astype(np.float32)
+
+
+def totals_of(keys: np.ndarray, weights: np.ndarray | None, size: int, wanted: np.ndarray) -> np.ndarray:
+    """The sum of the weights of the `keys` that are each of `wanted`, float64; without weights how many are.
+
+    Args:
+        keys: `[entries]`, below `size`, in any order.
+        weights: `[entries]`.
+        size: of the table that they are keys of.
+        wanted: keys.
+    """
+    if size <= 32 * len(wanted):  # as in `summed`
+        return np.bincount(keys, weights, size)[wanted].astype(np.float64)
+    found, where = np.unique(keys, return_inverse=True)
+    totals = np.append(np.bincount(where, weights, len(found)), 0.0)
+    place = np.searchsorted(found, wanted)
+    return np.asarray(totals[np.where(np.append(found, -1)[place] == wanted, place, len(found))])
 
 
 def placed(old: np.ndarray, where: np.ndarray, new: np.ndarray, size: int) -> np.ndarray:
