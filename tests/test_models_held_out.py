@@ -9,7 +9,7 @@ import pytest
 
 from souk.models import fit_ranker as fitting
 from souk.models import held_out
-from souk.models.averaged import averaged
+from souk.models.averaged import MOMENTUM, averaged
 from souk.models.held_out import FOLDS, ahead, jackknife_losses, spent, split_users
 from souk.models.rank_lists import RankLists
 from souk.models.rank_scoring import held_out_losses
@@ -104,7 +104,8 @@ def test_a_body_is_judged_and_kept_as_a_mean_of_its_steps(tmp_path, monkeypatch)
     @contextmanager
     def watched(optimizer, variables):
         with averaged(optimizer, variables):
-            seen.append((optimizer.use_ema, {variable.path: variable.numpy() for variable in variables}))
+            means = optimizer.use_ema and optimizer.ema_momentum == MOMENTUM
+            seen.append((means, {variable.path: variable.numpy() for variable in variables}))
             yield
 
     monkeypatch.setattr(fitting, "averaged", watched)

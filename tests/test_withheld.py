@@ -83,6 +83,11 @@ def test_what_is_tired_is_counted_by_the_plain_way(events, t):
     assert set(tired(state, t, TIRING)) == expected or late
 
 
+def test_what_is_yet_to_come_ends_no_fatigue():
+    state = state_of("u", [*(showing("a", time) for time in (1, 2, 3)), click("a", 10)], TIRING, {})
+    assert tired(state, 5, TIRING) == ["a"] and tired(state, 11, TIRING) == []
+
+
 def test_a_hide_counts_from_when_it_is_known_until_it_is_taken_back():
     state = state_of("u", [hide("a", 10), hide("b", 10), hide("b", 20, 0.0), hide("c", 5, 0.0)], SPEC, {})
     assert withheld(state, 11, SPEC) == {"a"} == withheld(state, 9, SPEC), "the clock of who hid it may be ahead"

@@ -10,10 +10,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import souk
 from souk.cli import extras
-from souk.cli.ending import EndedBySignal
+from souk.cli.ending import EndedBySignal, in_order
 from souk.cli.options import Parser
 from souk.errors import SoukError, Unanswered, nearest, of_disk
 
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(command: str, words: list[str]) -> int:
     try:
-        return _done(command, words)
+        with nullcontext() if command == "serve" else in_order():  # a server has its own way to end
+            return _done(command, words)
     except KeyboardInterrupt as error:  # also of who is impatient with the imports
         number = error.number if isinstance(error, EndedBySignal) else signal.SIGINT
         how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"

@@ -1,4 +1,5 @@
-"""Ends the processes of a run before the run, when a signal ends it: CI sends one to `souk run` alone."""
+"""Ends a command in order when a signal ends it, and the processes of a run before the run: CI sends one to `souk run`
+alone."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # which Python leaves to the system
 ROUNDS = 50  # in which a process may have started others
 WAIT = 0.02  # seconds
 
@@ -32,6 +34,17 @@ class EndedBySignal(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
+def in_order() -> Iterator[None]:
+    """What asks a command to end raises `EndedBySignal` in it, as Ctrl-C raises: what it made half is cleared away."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise EndedBySignal(number)
+
+    with _answered(ENDING, end):
+        yield
+
+
+@contextlib.contextmanager
 def processes_end_first() -> Iterator[threading.Event]:
     """Yields what is set once a signal came; then the processes below this one are ended and `EndedBySignal` is raised.
 
@@ -45,12 +58,18 @@ def processes_end_first() -> Iterator[threading.Event]:
         end_processes()
         raise EndedBySignal(number)
 
+    with _answered(SIGNALS, end):
+        yield came
+
+
+@contextlib.contextmanager
+def _answered(signals: Sequence[int], end: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signals call `end`; those that are ignored (nohup, a shell's background) stay so."""
     ours = threading.current_thread() is threading.main_thread()
-    # What is ignored (nohup, a shell's background) stays so.
-    numbers = [number for number in SIGNALS if ours and signal.getsignal(number) is not signal.SIG_IGN]
+    numbers = [number for number in signals if ours and signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in numbers}
     try:
-        yield came
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

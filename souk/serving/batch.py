@@ -122,7 +122,10 @@ def _write(
 def _parsed(line: bytes, number: int, parser: RequestParser, now: int) -> Request | SoukError:
     path = f"line {number}"
     try:
-        request = parser.parse(json.loads(line), now, f"{path}", path)
+        instance = json.loads(line)
+        if not isinstance(instance, dict):
+            raise ValueError
+        request = parser.parse(instance, now, path, path)
         check_subjects([request], path)
         return replace(request, deadline=math.inf)  # of a caller who waits: here it would be that of all of a batch
     except SoukError as error:

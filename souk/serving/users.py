@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from souk.schema import EventType
 from souk.serving.request import Request
@@ -25,18 +25,11 @@ Read = Callable[[], Sequence[UserState | None]]
 
 
 class Store(Protocol):
-    """Where user states are read."""
+    """Where user states are read. One that knows some without being asked says so by `fresh`, which takes ids and gives
+    states by id (souk.serving.user_cache)."""
 
     def read(self, user_ids: Sequence[str]) -> Sequence[UserState | None]:
         """The states of users, None for one who is not known."""
-
-
-@runtime_checkable
-class Fresh(Protocol):
-    """A store that knows some states without being asked (souk.serving.user_cache)."""
-
-    def fresh(self, user_ids: Collection[str]) -> dict[str, UserState | None]:
-        """Those of some of these users."""
 
 
 @staged("users")
@@ -88,7 +81,8 @@ def _stored(
         if asked and store is None:
             raise LookupError("no store")
         if store is not None:
-            known |= store.fresh(asked) if isinstance(store, Fresh) else {}
+            fresh = getattr(store, "fresh", None)  # isinstance takes a fiftieth of a millisecond
+            known |= fresh(asked) if fresh else {}
             missing = [user for user in dict.fromkeys(asked) if user not in known]
             if missing:
                 known |= dict(zip(missing, guarded(lambda: store.read(missing)), strict=True))
