@@ -110,6 +110,10 @@ def test_the_slate_that_something_was_taken_from_does_not_count_as_shown(asking)
     assert targets(31) == []
     known = marked(state_of("ann", [], spec, {}), [], [Event("b", "impression", t) for t in (6, 7)], ["d"], 9, spec)
     assert tired(known, 9, spec) == ["b"]
+    slates = [Event(item, "impression", t) for item, t in (("b", 5), ("x", 6), ("x", 7), ("c", 8))]
+    for taken, found in ((["c"], ["x"]), (["b", "c"], [])):
+        known = marked(state_of("ann", [], spec, {}), [], slates, taken, 9, spec)
+        assert tired(known, 9, spec) == found, "of a basket, the first slate is the one that was asked for"
 
 
 def test_a_visitor_hid_what_was_hidden_in_the_session(asking):

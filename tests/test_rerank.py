@@ -228,6 +228,9 @@ def test_a_control_alone_leaves_the_others_out():
         assert alone.controls == (control,) and alone.rules.slate == 9 and alone.rules.new_items.days == 7
         assert getattr(alone.rules, control) == getattr(rules, control)
     assert whole.alone("").controls == ()
+    many, sellers = shop(circle(*range(6))), [[1, 1, 1, 2, 2, 3]]
+    both = reranker(many, {"diversity": 0.9, "caps": {"s": 1}, "slate": 3}, sellers)
+    assert both.alone("caps").chosen(np.arange(6), logs(falling(6)), NOW, 3) == [0, 3, 5]
 
 
 def test_capped_columns_are_read_from_the_item_table():

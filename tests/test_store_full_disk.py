@@ -9,6 +9,7 @@ import pytest
 
 from souk.publication import SPECS
 from souk.store import publish as publishing
+from souk.store.definitions import ONLINE
 from souk.store.drop import drop
 from souk.store.feast_store import FeastStore
 from souk.store.interface import StoreError
@@ -42,6 +43,34 @@ def test_what_a_publication_left_that_was_killed_goes_with_the_states_that_nothi
     for left in (folder / STAGED, folder / f"user_state_0{PARTIAL}", folder / SPECS / f"0{PARTIAL}"):
         left.write_bytes(b"x" * 100)
     assert drop(folder, list, NOW) == {} and files(folder) == before
+
+
+def test_a_file_that_may_not_be_written_is_told_and_the_states_stay(tmp_path, monkeypatch):
+    folder = published_in(tmp_path)
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    file = user_states(tmp_path / "more.parquet", [state("ann", 9)])
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", read_only)
+        with pytest.raises(StoreError, match="readonly") as told:
+            publish(file, SPEC, folder, NOW + 1)
+    assert str(folder / ONLINE) in str(told.value) and "May this user write" in str(told.value)
+    assert FeastStore(folder, SPEC).read(["ann"])[0].count == 3
+    assert publish(file, SPEC, folder, NOW + 1) == 1 and FeastStore(folder, SPEC).read(["ann"])[0].count == 9
+
+
+def test_a_file_that_another_process_holds_is_told(tmp_path, monkeypatch):
+    folder = published_in(tmp_path)
+
+    def held(_, statement):
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(publishing, "_database", held)
+    with pytest.raises(StoreError, match="Another process holds it"):
+        publish(user_states(tmp_path / "more.parquet", [state("ann", 9)]), SPEC, folder, NOW + 1)
 
 
 def test_a_full_disk_needs_room_and_no_publication():

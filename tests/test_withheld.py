@@ -93,6 +93,8 @@ def test_a_hide_counts_from_when_it_is_known_until_it_is_taken_back():
     assert withheld(state, 11, SPEC) == {"a"} == withheld(state, 9, SPEC), "the clock of who hid it may be ahead"
     again = with_all(state, [hide("b", 30)], SPEC)[0]
     assert withheld(again, 31, SPEC) == {"a", "b"}
+    for both in ([hide("d", 10), hide("d", 10, 0.0)], [hide("d", 10, 0.0), hide("d", 10)]):
+        assert withheld(state_of("u", both, SPEC, {}), 11, SPEC) == {"d"}, "of one moment, the hide counts"
 
 
 def test_hides_are_no_history():
@@ -152,6 +154,8 @@ def test_a_state_stays_bounded():
     state = state_of("u", many, TIRING, {})
     assert len(state.hidden) == HIDDEN and "h0" not in state.hidden and f"h{HIDDEN + 49}" in state.hidden
     assert sum(map(len, state.shown.values())) == SHOWN
+    back = state_of("u", [*many, hide("h99", HIDDEN + 60, 0.0)], TIRING, {})
+    assert back.hidden["h99"] == -(HIDDEN + 60), "a late take-back is not what is forgotten first"
     assert state_of("u", many, SPEC, {}).shown == {}, "without the rule nothing is kept"
 
 

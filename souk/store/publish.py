@@ -87,13 +87,14 @@ def publish(
 
     Raises:
         SoukError: the file lacks a column that is no list.
-        StoreError: a server holds users up, and does not end; a Redis does not answer, or refuses.
+        StoreError: a server holds users up, and does not end; a Redis does not answer, or refuses; sqlite's file cannot
+            be written.
     """
     folder = Path(folder).absolute()
     (folder / SPECS).mkdir(parents=True, exist_ok=True)
     if uri:
         try_redis(folder, uri)
-    with answering(uri), publishing(folder, tell=tell):
+    with answering(uri, folder / ONLINE), publishing(folder, tell=tell):
         count = _write_offline(Path(user_state), offline_file(spec, folder), state_columns(spec), now)
         _write_text(folder / SPECS / f"{spec.of_states.hash}.json", spec.of_states.to_json())
         if not uri:

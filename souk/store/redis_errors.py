@@ -1,10 +1,11 @@
-"""What a Redis says of a failure, as a log and a reader may have it."""
+"""What an online store says of a failure, as a log and a reader may have it."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from souk.errors import shown
 from souk.store.address import PASSWORD
@@ -32,14 +33,19 @@ def remedy_for(error: Exception, usual: str) -> str:
 
 
 @contextmanager
-def answering(uri: str) -> Iterator[None]:
-    """An error of the Redis meanwhile is a StoreError, which says what to do.
+def answering(uri: str, file: Path | None = None) -> Iterator[None]:
+    """An error of the Redis, or of sqlite's file, meanwhile is a StoreError, which says what to do.
 
     Raises:
-        StoreError: the Redis does not answer, or refuses.
+        StoreError: the Redis does not answer, or refuses; the file cannot be written.
     """
     try:
         yield
+    except sqlite3.Error as error:
+        usual = "May this user write the file and its folder, and is it a database? Mend that, and do it again."
+        held = "Another process holds it: end that, and do it again."
+        remedy = remedy_for(error, held if "locked" in str(error) else usual)
+        raise StoreError(f"a sqlite file that takes user states at {file}", str(error), remedy) from error
     except Exception as error:
         if not type(error).__module__.startswith("redis."):
             raise
