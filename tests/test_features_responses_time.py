@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from souk.features.responses import PRIOR
 from tests.test_features_responses import IDS, slate, spec, told  # noqa: F401
 
 
@@ -22,6 +23,15 @@ def test_a_boundary_knows_what_a_log_that_ends_there_knows(tmp_path, spec, seed)
     whole = told(tmp_path, rows, spec)
     before = told(tmp_path, [row for row in rows if row[2] < 100], spec)
     np.testing.assert_array_equal(whole[0], before[0])
+
+
+def test_what_was_taken_before_its_impression_is_shown_once_at_every_boundary(tmp_path, spec):  # noqa: F811
+    """One is told of at 150 and again at 250; of the log of before it is known as what was taken alone."""
+    rows = [("click", "a", 10, "r1", 0), ("click", "b", 20, "r2", 0), *slate("r3", 30, "c")]
+    rows += [*slate("r1", 150, "a"), *slate("r1", 250, "a")]
+    third = [(1 + PRIOR) / (2 / 3 + PRIOR)] * 2 + [PRIOR / (2 / 3 + PRIOR)]
+    again = [(2 + PRIOR) / (1.5 + PRIOR), (1 + PRIOR) / (0.75 + PRIOR), PRIOR / (0.75 + PRIOR)]
+    np.testing.assert_allclose(told(tmp_path, rows, spec), np.log([third, third, again]), atol=1e-6)
 
 
 def test_a_request_of_a_long_name_costs_no_more_than_its_length(tmp_path, spec):  # noqa: F811

@@ -14,9 +14,9 @@ import pytest
 from souk.config import Repeat
 from souk.errors import SoukError
 from souk.items import ItemTable
-from souk.logged_slates import FILE, SCHEMA
+from souk.logged_slates import FILE, SCHEMA, LoggedSlate
 from souk.models import rank_examples, retrieve
-from souk.models.rank_examples import _lists, _moments, read_rank_examples
+from souk.models.rank_examples import _lists, _moments, _place, read_rank_examples
 from souk.models.targets import Target, read_targets
 from souk.pairs import PAIR_FEATURES
 from tests.models_fixtures import cycle_market
@@ -80,6 +80,25 @@ def test_an_item_of_several_events_of_a_moment_has_pleased_where_one_of_them_did
     taken, _ = _moments(pa.table(columns), SimpleNamespace(position={"a": 0}), UNTIL, ("satisfied",))
     (items, pleased), *others = taken.values()
     assert (items.tolist(), pleased.tolist(), others) == ([0], [[1 in labels]], [])
+
+
+def test_what_a_slate_had_taken_at_the_same_moment_is_wanted_and_at_another_is_apart():
+    """Item 0 is the example's own, 1 was taken with it, 2 later, 3 was left; 4 was not shown, and 5 is no candidate."""
+    lists = {
+        "present": np.array([[True] * 5 + [False]] * 2),
+        "positions": np.array([[3, 1, 0, 4, 2, 5], [0, 1, 2, 3, 4, 0]]),
+        "chosen": np.array([[False, True, True, False, False, False], [True] + [False] * 5]),
+        "own": np.array([2, 0]),
+        "place": np.zeros((2, 6), np.int16),
+        "also": np.zeros((2, 6), bool),
+    }
+    shown = LoggedSlate(["a", "b", "c", "d", "f"], [1, 2, 3, 4, 5], [True, True, True, False, True])
+    _place(lists, {"e": shown}, ["e", "none"], SimpleNamespace(position={name: n for n, name in enumerate("abcdef")}))
+    assert lists["place"].tolist() == [[4, 2, 1, 0, 3, 0], [0] * 6]
+    assert lists["also"].tolist() == [[False, False, False, False, True, False], [False] * 6]
+    missed = lists | {"chosen": np.zeros((2, 6), bool), "also": np.zeros((2, 6), bool)}
+    _place(missed, {"e": shown}, ["e", "none"], SimpleNamespace(position={name: n for n, name in enumerate("abcdef")}))
+    assert missed["also"][0].tolist() == [False, True, False, False, True, False], "its own is never another one's"
 
 
 def test_candidates_of_an_older_version_are_refused(tmp_path):

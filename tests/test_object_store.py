@@ -71,6 +71,10 @@ def test_impressions_have_the_same_files(s3):
     [batch] = batches(place, ("request_id",))
     assert batch.to_pydict() == {"request_id": ["r1", "r2"]}
     assert sink.rows_of("w1", 0) == 2 and sink.rows_of("w1", 1) == sink.rows_of("w", 0) == 0
+    log.record([slate(3)])
+    assert log.flush() and log.counts == Counts(3, 3, 0, 0)
+    found = [row for batch in batches(place, ("request_id",)) for row in batch.to_pydict()["request_id"]]
+    assert sorted(found) == ["r1", "r2", "r3"], "the second file of an hour is another one"
 
 
 def test_a_store_that_is_away_at_the_start_gets_what_waited(s3, monkeypatch, caplog):

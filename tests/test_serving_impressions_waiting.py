@@ -25,6 +25,11 @@ def test_slates_that_take_many_bytes_wait_in_bounded_memory_and_wake_the_writer(
     log.flush()
     log.record([large] * 2)
     assert log.counts == Counts(7, 3, 2, 2), "what was written makes room"
+    small = log_at(tmp_path / "small", most_bytes=size_of(large) // 2)
+    small.record([large])
+    small.record([slate()])
+    assert small.counts == Counts(2, 0, 1, 1) and small.flush() and small.counts == Counts(2, 1, 1, 0)
+    assert read(tmp_path / "small")[0]["request"], "one that is larger than all that may wait is taken alone"
     awake = log_at(tmp_path / "awake", flush_bytes=2 * size_of(large))
     awake.open()
     awake.record([large])
@@ -72,6 +77,19 @@ def test_what_one_place_of_a_sink_refuses_holds_up_nothing_else(tmp_path):
     assert not log.flush() and log.counts == Counts(3 * PART + 2, 3 * PART, 0, 2)
     sink.away = False
     assert log.flush() and log.counts == Counts(3 * PART + 2, 3 * PART + 2, 0, 0)
+
+
+def test_what_was_refused_takes_its_room_until_it_is_written(tmp_path):
+    (tmp_path / "log").write_text("a file stands where the folder should be")
+    log = log_at(tmp_path / "log", most_bytes=2 * size_of(slate()))
+    log.record([slate()] * 2)
+    assert not log.flush()
+    log.record([slate()])
+    assert log.counts == Counts(3, 0, 1, 2)
+    (tmp_path / "log").unlink()
+    assert log.flush()
+    log.record([slate()] * 3)
+    assert log.counts == Counts(6, 2, 2, 2)
 
 
 def test_after_a_fault_a_sink_is_handed_a_part_at_a_time(tmp_path):
