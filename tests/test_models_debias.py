@@ -96,6 +96,30 @@ def test_of_a_slate_nothing_is_known_before_it_happens(tmp_path, impressions):
         assert read_slates(tmp_path / "with" / FILE, ["e2", "e3"]).keys() == {"e3"}, "of the other nothing was left"
 
 
+def test_a_slate_counts_from_the_first_moment_at_which_an_item_was_shown(tmp_path):
+    """And what was taken from it, from the first time that it was."""
+    clicks = Objective(events=(EventType.CLICK,))
+    spec = cycle_spec(objectives=Objectives(engaged=clicks, satisfied=clicks))
+    rows = [
+        event(0, "click", "a", "r1", 0, 15),
+        event(1, "click", "a", "r1", None, 18),
+        event(2, "impression", "a", "r1", 0, 14),
+        event(3, "click", "c", "r1", 2, 16),
+        event(4, "impression", "c", "r1", 2, 17),
+    ]
+    rows += [event(5 + n, "impression", "b", "r1", 1, time) for n, time in enumerate((13, 12, 19))]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet")
+    assert write_impressions(tmp_path, tmp_path, spec, start=0) == 2
+    slate = {
+        "items": ["a", "b", "c"],
+        "places": [1, 2, 3],
+        "engaged": [True, False, True],
+        "shown_at": [14, 12, 16],
+        "taken_at": [15, None, 16],
+    }
+    assert pq.read_table(tmp_path / FILE).to_pylist() == [{"event_id": name, **slate} for name in ("e0", "e3")]
+
+
 def test_slates_of_a_version_before_are_known_whole(tmp_path):
     rows = [{"event_id": "e", "items": ["a", "b"], "places": [1, 2], "engaged": [True, False]}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / FILE)
