@@ -7,6 +7,7 @@ step's greatest memory in MiB. Everything else that a step prints goes to the ru
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -19,13 +20,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from souk.errors import SoukError
+from souk.errors import SoukError, cut
 
 SAY = "souk| "
 FAIL = "souk! "
 PEAK = "souk^ "
 # Errors by name, for their packages are slow to import, and a text that is in the message.
 DAMAGED = {"ArrowInvalid": "Parquet", "BadZipFile": "", "DataLossError": ""}
+FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")  # sqlite has its own words
+MOST_TOLD = 500  # characters of a library's error: of a folder it may name every file
 WORD_SECONDS = 30.0  # between two words of long work on its way
 LOCK = "SOUK_RUN_LOCK"  # set by `souk run`: the workspace's lock file, and a promise that stdin ends with the run
 
@@ -84,12 +87,20 @@ def step_process(loading: str = "") -> Iterator[None]:
         _tell(str(error))
         sys.exit(1)
     except Exception as error:
-        _tell(str(_damaged(error) or f"A fault of Souk, not of yours: {type(error).__name__}: {error}"))
+        _tell(str(_full(error) or _damaged(error) or f"A fault of Souk, not of yours: {type(error).__name__}: {error}"))
         raise
     finally:
         print(f"{PEAK}{peak_mib():.0f}", flush=True)
         if held is not None:
             os.close(held)
+
+
+def _full(error: Exception) -> SoukError | None:
+    """What is told of a full disk: TensorFlow, Beam and `shutil` raise errors of their own for it, with its words."""
+    if not any(word in str(error) for word in FULL):
+        return None
+    remedy = "Make room, as by `souk release prune`, and do it again."
+    return SoukError("free space on the disk", cut(str(error), MOST_TOLD), remedy)
 
 
 def _damaged(error: Exception) -> SoukError | None:

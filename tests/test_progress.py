@@ -72,6 +72,22 @@ def test_a_damaged_file_of_an_earlier_step_is_no_fault_of_ours(tmp_path: Path, r
     assert "Traceback" in run.stderr
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        "open('/dev/full', 'wb', buffering=0).write(b'x')",
+        "import tensorflow; tensorflow.io.write_file('/dev/full', b'x' * (1 << 20))",
+        "import shutil; raise shutil.Error([('a', 'b', '[Errno 28] No space left on device')])",
+        "import sqlite3; raise sqlite3.OperationalError('database or disk is full')",
+    ],
+)
+def test_a_full_disk_is_no_fault_of_ours_whichever_library_says_it(write: str) -> None:
+    run = step(write)
+    told = " ".join(lines(run, progress.FAIL))
+    assert run.returncode == 1 and told.startswith("Expected free space on the disk. Received: ")
+    assert told.endswith("Make room, as by `souk release prune`, and do it again.")
+
+
 def test_without_a_run_around_it_a_closed_stdin_does_not_end_a_step() -> None:
     assert lines(step("import time; time.sleep(0.2); report('done')"), progress.SAY) == ["done"]
 
