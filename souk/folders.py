@@ -60,8 +60,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield fresh
         os.replace(fresh, path)
     except OSError as error:
-        if error.filename == str(fresh):
-            error.filename = str(path)
+        if str(fresh) in (error.filename, error.filename2):  # the second one is what a copy is made to
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         fresh.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import pytest
 
 from souk.errors import SoukError
 from souk.folders import clear, placed, remove, untouched, whole_file, working
+from tests.full_disk import largest_file
 
 
 def test_a_folder_is_untouched_as_long_as_nothing_in_it_was_written(tmp_path):
@@ -165,3 +166,11 @@ def test_a_file_that_cannot_be_written_is_told_by_its_own_name(tmp_path):
     with pytest.raises(PermissionError) as told, whole_file(tmp_path / "my.yaml") as fresh:
         raise PermissionError(errno.EACCES, "Permission denied", str(fresh))
     assert told.value.filename == str(tmp_path / "my.yaml")
+
+
+def test_a_copy_that_cannot_be_written_is_told_by_its_own_name(tmp_path):
+    (tmp_path / "source").write_bytes(bytes(4096))
+    with largest_file(100), pytest.raises(OSError, match="large") as told, whole_file(tmp_path / "copy") as fresh:
+        shutil.copyfile(tmp_path / "source", fresh)
+    assert told.value.filename == str(tmp_path / "copy") and told.value.filename2 is None
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]

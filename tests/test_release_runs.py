@@ -11,6 +11,7 @@ from souk.release.pointer import point, rollback
 from souk.release.runs import GONE, artifacts_of, newest_states, sweep
 from souk.steps.report_run import report_run
 from souk.workspace import Workspace
+from tests.full_disk import largest_file
 from tests.release_fixtures import SPEC
 
 
@@ -62,6 +63,19 @@ def test_runs_of_one_name_leave_an_end_each(tmp_path):
         "training-x7d2k.json": ("training-x7d2k", "team/nightly", "FAILED"),
         "training-b4wzq.json": ("training-b4wzq", "team/nightly", "SUCCEEDED"),
     }
+
+
+def test_an_end_that_a_full_disk_refuses_leaves_nothing_half(tmp_path):
+    with largest_file(10), pytest.raises(OSError, match="large"):
+        report_run("training-x7d2k", "nightly", str(tmp_path), "FAILED", "")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_what_a_killed_run_left_of_its_end_is_cleared(workspace):
+    for name in (".training-3.json.part", ".training-3.json.partial", ".20261126.steps.json.partial"):
+        (workspace.runs / name).touch()
+    sweep(workspace, 0, [])
+    assert [path.name for path in workspace.runs.glob(".*")] == [".kfp_cache"]
 
 
 def test_the_runs_that_were_used_last_are_kept(workspace):

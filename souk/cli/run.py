@@ -20,7 +20,7 @@ from souk.cli import options
 from souk.cli.refusals import check_beam_runner, check_workspace
 from souk.cli.view import HIDDEN, WIDTH, RunView
 from souk.config import DatasetConfig, load_config
-from souk.errors import SoukError, shown
+from souk.errors import SoukError, of_disk, shown
 from souk.evaluation.verdict import CHAMPION, better_but, fallen_short
 from souk.folders import whole_file
 from souk.metrics import LEAST_USERS
@@ -71,9 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
             view = RunView(sys.stdout, file)
             _train(arguments, config, workspace, lock, view)
         print(f"  {'total':<{WIDTH}}{time.monotonic() - began:7.1f} s", flush=True)
-        report = _keep_report(view, workspace, started)
-        _write_record(view, workspace.runs / f"{started}.steps.json", config, time.monotonic() - began)
-        tell_swept(workspace, arguments.keep_runs, view)
+        tell_swept(workspace, arguments.keep_runs, view)  # first: it makes room
+        report = None
+        try:
+            report = _keep_report(view, workspace, started)
+            _write_record(view, workspace.runs / f"{started}.steps.json", config, time.monotonic() - began)
+        except OSError as error:  # what became of the run is told all the same
+            print(f"  what is kept of this run lacks its report or record: {of_disk(error)}", file=sys.stderr)
     if view.outputs and not {*view.failed} - {HIDDEN}:  # how a run ended is a record of what is done already
         _tell_success(view, workspace, report, log, _share(config), config.rollout.target == "inference_service")
     return _tell_failure(view, log) if view.failed or not view.outputs else 0
@@ -133,7 +137,8 @@ def _keep_report(view: RunView, workspace: Workspace, started: str) -> Path | No
         if source and source.is_file():
             workspace.reports.mkdir(parents=True, exist_ok=True)
             kept = workspace.reports / f"{name}{suffix}.html"
-            shutil.copyfile(source, kept)
+            with whole_file(kept) as fresh:
+                shutil.copyfile(source, fresh)
     return kept
 
 

@@ -57,7 +57,7 @@ def sweep(workspace: Workspace, keep: int, used: Iterable[Path]) -> list[str]:
         keep: how many; 0 keeps all.
         used: artifacts of the run that ends.
     """
-    for left in workspace.runs.glob(f"{GONE}*"):  # of a sweep that was killed
+    for left in (*workspace.runs.glob(f"{GONE}*"), *workspace.runs.glob(".*.json.part*")):  # of what was killed
         remove(left)
     runs = [path for path in workspace.runs.iterdir() if path.is_dir() and not path.name.startswith(".")]
     now = time.time_ns()

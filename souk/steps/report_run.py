@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from souk.folders import whole_file
 
 
 def report_run(run: str, name: str, workspace: str, state: str, message: str) -> None:
@@ -18,8 +19,6 @@ def report_run(run: str, name: str, workspace: str, state: str, message: str) ->
         message: of the failure, else "".
     """
     folder = Path(workspace) / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    path, part = folder / f"{run}.json", folder / f".{run}.json.part"
     end = {"run": run, "name": name, "state": state, "message": message}
-    part.write_text(json.dumps(end, indent=1), encoding="utf-8")
-    os.replace(part, path)
+    with whole_file(folder / f"{run}.json") as fresh:
+        fresh.write_text(json.dumps(end, indent=1), encoding="utf-8")
