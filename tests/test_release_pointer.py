@@ -124,6 +124,15 @@ def test_a_rollback_that_was_killed_in_between_is_taken_back_with_the_name(relea
     assert (history(workspace), rolled_back(workspace)) == ([a], [])
 
 
+def test_what_a_killed_mover_left_goes_with_the_next_move(releases):
+    workspace, (a, b, _) = releases
+    before = {path.name for path in workspace.releases.iterdir()}
+    os.symlink(b, workspace.releases / ".current.partial")
+    point(workspace, a)
+    assert workspace.current_release() == a
+    assert {path.name for path in workspace.releases.iterdir()} - before <= {"current", ".pointer.lock"}
+
+
 def test_an_unknown_release_names_the_nearest(releases):
     workspace, (a, *_) = releases
     with pytest.raises(SoukError, match=a):

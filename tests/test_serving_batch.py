@@ -1,5 +1,7 @@
 """Recommendations for a file of requests."""
 
+import errno
+import fcntl
 import json
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from souk.cli import main
 from souk.errors import SoukError
 from souk.release.bundle import Bundle
+from souk.serving import batch
 from souk.serving.batch import BATCH, recommend_file
 from souk.serving.recommender import Recommender
 from souk.serving.request import RequestParser
@@ -138,3 +141,26 @@ def test_the_exit_code_says_whether_anything_was_answered(workspace, tmp_path, l
     words = ["--requests", str(requests), "--output", output, "--workspace", str(workspace.root)]
     assert main(["recommend", *words]) == status
     assert len(read(tmp_path / "out.jsonl")) == len(lines)
+
+
+def test_what_a_killed_one_left_is_cleared_and_what_another_writes_now_is_not(workspace, tmp_path):
+    source, output = write(tmp_path / "in.jsonl", LINES[:1]), tmp_path / "out.jsonl"
+    left, others = tmp_path / ".out.jsonl.1.partial", tmp_path / ".out.jsonl.2.partial"
+    left.touch()
+    with others.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        recommend_file(workspace.root, source, output, NOW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [others.name, "in.jsonl", "out.jsonl"]
+
+
+def test_a_full_disk_is_told_as_one_and_leaves_the_old_output(workspace, tmp_path, monkeypatch):
+    source, output = write(tmp_path / "in.jsonl", LINES[:1]), tmp_path / "out.jsonl"
+    output.write_text('{"error": "the old answers"}\n')
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batch, "_write", full)
+    with pytest.raises(SoukError, match=r"free space for .*out\.jsonl. Received: No space left .* Make room"):
+        recommend_file(workspace.root, source, output, NOW)
+    assert read(output) == [{"error": "the old answers"}] and len(list(tmp_path.iterdir())) == 2

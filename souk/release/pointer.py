@@ -164,7 +164,7 @@ def alone(workspace: Workspace) -> Iterator[None]:
 
 
 def _link(workspace: Workspace, name: str) -> None:
-    fresh = workspace.releases / f".current.{os.getpid()}"
+    fresh = workspace.releases / ".current.partial"  # of the one mover: what a killed one left goes
     fresh.unlink(missing_ok=True)
     os.symlink(name, fresh)
     os.replace(fresh, workspace.current)

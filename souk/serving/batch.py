@@ -5,7 +5,11 @@ It searches in process: exact, and free of the Milvus Lite folder that a running
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import gc
+import glob
 import json
 import math
 import os
@@ -18,7 +22,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from souk import outputs
-from souk.errors import SoukError
+from souk.errors import SoukError, of_disk
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.recommender import Recommender
@@ -95,17 +99,30 @@ def recommend_file(
     gc.freeze()  # the models and libraries stay: no collection of a batch's leavings need walk them
     partial = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.partial")
     try:
+        _clear(Path(output))
         with open(requests, "rb") as source, open(partial, "wb") as target:
+            fcntl.flock(target, fcntl.LOCK_EX)  # until it has its place, for `_clear` of another
             _write(recommend_lines(source, recommender, parser, now), target, counts, report)
-        outputs.free_file(output, outputs.ANSWERS, "output")
-        os.replace(partial, output)
+            target.flush()
+            outputs.free_file(output, outputs.ANSWERS, "output")
+            os.replace(partial, output)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise of_disk(OSError(error.errno, error.strerror, str(output))) from error
         expected = f"{requests} to be readable and {output} to be writable"
         raise SoukError(expected, error.strerror or str(error), "Check both paths.") from error
     finally:
         gc.unfreeze()
         partial.unlink(missing_ok=True)
     return counts
+
+
+def _clear(output: Path) -> None:
+    """Deletes what killed processes left of this output; one that is at work holds a lock."""
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial"):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def _write(
