@@ -37,9 +37,7 @@ objectives: {engaged: {events: [click]}, satisfied: {events: [click], weight: 0}
         *[
             (
                 f"repeat: {{rule: {rule}, days: 30}}",
-                [
-                    f"a rule of repeat for which its days count: after_days. Received: {rule}. Say {{rule: after_days, days"
-                ],
+                [f"a rule of repeat for which its days count: after_days. Received: {rule}. Say {{rule: "],
             )
             for rule in ("never", "always")
         ],
