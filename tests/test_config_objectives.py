@@ -177,3 +177,10 @@ def test_no_name_of_an_objective_can_be_that_of_a_column_or_of_a_part_of_the_ran
     parts = {layer.name for of in (ranker, ranker.body) for layer in of._layers} - {*spec.objectives.names}
     free = {name for name in columns | parts if OBJECTIVE_NAME.match(name)} - TAKEN_NAMES
     assert len(columns) > 20 and len(parts) > 10 and not free
+
+
+def test_some_objective_orders_the_items():
+    text = TWO.replace("events: [click, purchase]}", "events: [click, purchase], weight: 0}").replace("0.5", "0")
+    with pytest.raises(SoukError, match=r"a weight above 0, to order items by\. Received: 0 as that of engaged, satis"):
+        parse_config(text + AGAIN)
+    assert parse_config(text + KEPT).objectives.engaged.weight == 0

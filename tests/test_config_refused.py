@@ -253,6 +253,8 @@ def test_what_an_event_is_wrongly_mapped_to_is_not_to_be_written(kind):
         ("", "config: name: a value, which is required. Received: none"),
         (MINIMAL + "repeat: never\nrepeat: always\n", "'repeat' stands twice, first on line"),
         (MINIMAL + "rerank: {diversity: 0.1, diversity: 0.2}\n", "'diversity' stands twice"),
+        (MINIMAL + "rerank: &same {caps: *same}\n", "recursive node on line 5"),
+        (MINIMAL + "train_ranker: {hidden: &same [*same]}\n", "recursive node on line 5"),
     ],
 )
 def test_what_is_no_mapping_is_refused(text, word):

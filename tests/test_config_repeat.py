@@ -34,6 +34,13 @@ objectives: {engaged: {events: [click]}, satisfied: {events: [click], weight: 0}
             "repeat: after_days",
             ["my.yaml: repeat.days above 0, since repeat.rule is after_days. Received: 0. Say {rule"],
         ),
+        *[
+            (
+                f"repeat: {{rule: {rule}, days: 30}}",
+                [f"a rule of repeat for which its days count: after_days. Received: {rule}. Say {{rule: "],
+            )
+            for rule in ("never", "always")
+        ],
         ("repeat: {rule: after_days, days: .inf}", ["repeat.days: a finite number. Received: inf."]),
     ],
 )

@@ -101,6 +101,7 @@ class DatasetConfig(Section):
     def _labels_of_two_kinds(self) -> DatasetConfig:
         self.objectives.check_carried("satisfied")  # not in the section, which releases of before have, too
         self.objectives.check_windows()
+        self.objectives.check_order()
         return self
 
     @model_validator(mode="after")

@@ -111,6 +111,19 @@ class Objectives(Section):
             self.check_carried(name)
         return self
 
+    def check_order(self) -> None:
+        """With no weight at all, the score of every item would be the same. No validator: releases have such specs.
+
+        Raises:
+            SoukError: every objective has the weight 0.
+        """
+        if not any((self.engaged.weight, *(objective.weight for objective in self.given.values()))):
+            raise SoukError(
+                "an objective with a weight above 0, to order items by",
+                f"0 as that of {', '.join(self.names)}",
+                "Leave objectives.engaged.weight out, which makes it 1, or give another one a weight.",
+            )
+
     def check_windows(self) -> None:
         """What is to come within no time never comes: the label would be the same for all.
 

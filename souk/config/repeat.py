@@ -53,8 +53,8 @@ class Repeat(Section):
         return self
 
     def check(self, items: Mapping[str, Kind]) -> None:
-        """Refuses an `own` that is no declared column of items with words as they are, and `after_days` without days,
-        which would keep nothing out. No validator: specs of releases are read that have no days.
+        """Refuses an `own` that is no declared column of items with words as they are, `after_days` without days,
+        which would keep nothing out, and days that no rule asks for. No validator: specs of releases are read.
 
         Args:
             items: the declared columns.
@@ -65,6 +65,9 @@ class Repeat(Section):
         fit = [name for name, kind in items.items() if kind in (Kind.CATEGORICAL, Kind.LIST)]
         if self.own and self.own not in fit:
             raise unknown("a categorical or list column of items, with ids of users, in repeat.own", self.own, fit)
+        if self.days and self.rule != "after_days":
+            remedy = f"Say {{rule: after_days, days: {self.days:g}}}, or leave repeat.days out."
+            raise SoukError("a rule of repeat for which its days count: after_days", str(self.rule), remedy)
         if self.rule == "after_days" and not self.days:
             remedy = "Say {rule: after_days, days: 30}, for instance, or always, which keeps nothing out."
             raise SoukError("repeat.days above 0, since repeat.rule is after_days", f"{self.days:g}", remedy)

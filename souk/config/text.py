@@ -75,7 +75,7 @@ class _Loader(yaml.SafeLoader):
                 problem = f"the key {key.value!r} stands twice, first on line {lines[key.value]}, then"
                 raise ConstructorError(None, None, problem, key.start_mark)
             lines[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
+        return super().construct_mapping(node, deep=True)  # else an alias within what it stands for makes a loop
 
 
 _Loader.add_constructor(WRITTEN, lambda loader, node: Written(node.value))
