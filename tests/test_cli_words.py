@@ -107,6 +107,8 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         ["init", "--output", "x"],
         ["run", "--config", "x", "--epochs", "0"],
         ["run", "--config", "x", "--gate-margin", "nan"],
+        ["run", "--config", "x", "--gate-margin", "5"],
+        ["run", "--config", "x", "--gate-margin", "-1.1"],
     ],
 )
 def test_a_wrong_command_line_is_refused_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

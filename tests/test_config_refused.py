@@ -91,6 +91,8 @@ def test_a_separator_of_a_column_that_is_not_split_is_refused(table, name, kind)
         ),
         ("build_features: {history_length: true}", ["history_length: ", "a number or auto, and", "Received: True."]),
         ("evaluate: {latency: false}", ["evaluate.latency: ", "a number or null, and", "Received: False."]),
+        ("evaluate: {margin: 5}", ["my.yaml: evaluate.margin: less than or equal to 1", "Received: 5."]),
+        ("evaluate: {baseline_margin: -2}", ["my.yaml: evaluate.baseline_margin: ", "or equal to -1", "Received: -2."]),
         ("train_ranker: {minority: {brand: true}}", ["train_ranker.minority: ", "Received: {'brand': True}."]),
         (
             SHOP + "train_ranker: {minority: {category: 0.5}}",

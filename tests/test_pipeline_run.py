@@ -15,7 +15,7 @@ import pytest
 from tests.pipeline_fixtures import ALL, REFITTED, STEPS, Copy, shown, small_copy
 
 TWIN = STEPS[:6]
-CLOSED = ("--gate-margin", "2")  # nothing is promoted, so the champion stays
+CLOSED = ("--gate-margin", "1")  # nothing is promoted, so the champion stays
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_changed_slate_makes_the_release_again(warm: Copy) -> None:
 
 
 def test_the_gate_stops_refit_and_deployment(copy: Copy) -> None:
-    run = copy.run("--gate-margin", "2")
+    run = copy.run("--gate-margin", "1")
     assert run.returncode == 0
     assert list(shown(run.stdout)) == list(TWIN)
     assert "reject" in run.stdout

@@ -120,14 +120,14 @@ def positive(text: str) -> float:
     return value
 
 
-def finite(text: str) -> float:
-    """Any number but NaN and the infinite ones."""
+def difference(text: str) -> float:
+    """Of two values of a metric, which lie from 0 to 1: 5 is not 5%."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected a number, received {text!r}")
+    if not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from -1 to 1, as 0.05, received {text!r}")
     return value
 
 
@@ -209,7 +209,7 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
     parser._negative_number_matcher = NEGATIVE  # argparse's own takes -1e-3 for an option
     parser.add_argument(
         "--gate-margin",
-        type=finite,
+        type=difference,
         metavar="X",
         help="margin over the champion, instead of the config's; a first release must beat popularity",
     )

@@ -192,8 +192,8 @@ class Evaluate(Section):
     """
 
     primary: str = "ndcg@10"
-    margin: float = 0.0
-    baseline_margin: float | None = None
+    margin: float = Field(default=0.0, ge=-1, le=1)  # as of two values of the metric: 5 is not 5%
+    baseline_margin: float | None = Field(default=None, ge=-1, le=1)
     max_users: int = Field(
         default=25_000, ge=1
     )  # each a few rankings of the catalogue, of which tens a second are made
