@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 
 COMPARED = 512  # characters of a name; difflib takes a second for four million
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or none left of what one may have
+MAKE_ROOM = "Make room, as by `souk release prune`, and do it again."
 
 
 class SoukError(Exception):
@@ -82,8 +84,8 @@ def not_taken(error: OSError) -> SoukError:
 
 def of_disk(error: OSError) -> SoukError:
     """What the operating system refused, for a command that has no better word for it."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         place = f"free space for {error.filename}" if error.filename else "free space on the disk"
-        return SoukError(place, os.strerror(error.errno), "Make room, as by `souk release prune`, and do it again.")
+        return SoukError(place, os.strerror(error.errno), MAKE_ROOM)
     place = f"{error.filename} to be readable or writable" if error.filename else "the operating system to help"
     return SoukError(place, error.strerror or str(error), "Check the path, your rights and the free space.")

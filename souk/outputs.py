@@ -6,7 +6,6 @@ digest of each file, so that one that was added or changed since is known; a fil
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from souk.errors import SoukError
+from souk.errors import FULL, SoukError
 
 MARK = ".written-by-souk"  # in a folder: the digests of its files
 REMEDY = "Name another {} by {}, or move it away."
@@ -160,7 +159,7 @@ def _takes_files(folder: Path) -> bool:
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError as error:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in FULL
 
 
 def _made(folder: Path) -> dict[str, str] | None:

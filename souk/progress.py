@@ -7,7 +7,6 @@ step's greatest memory in MiB. Everything else that a step prints goes to the ru
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import math
@@ -20,14 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from souk.errors import SoukError, cut
+from souk.errors import FULL, MAKE_ROOM, SoukError, cut
 
 SAY = "souk| "
 FAIL = "souk! "
 PEAK = "souk^ "
 # Errors by name, for their packages are slow to import, and a text that is in the message.
 DAMAGED = {"ArrowInvalid": "Parquet", "BadZipFile": "", "DataLossError": ""}
-FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")  # sqlite has its own words
+FULL_WORDS = (*map(os.strerror, FULL), "database or disk is full")  # the last is of sqlite
 MOST_TOLD = 500  # characters of a library's error: of a folder it may name every file
 WORD_SECONDS = 30.0  # between two words of long work on its way
 LOCK = "SOUK_RUN_LOCK"  # set by `souk run`: the workspace's lock file, and a promise that stdin ends with the run
@@ -97,10 +96,9 @@ def step_process(loading: str = "") -> Iterator[None]:
 
 def _full(error: Exception) -> SoukError | None:
     """What is told of a full disk: TensorFlow, Beam and `shutil` raise errors of their own for it, with its words."""
-    if not any(word in str(error) for word in FULL):
+    if not any(word in str(error) for word in FULL_WORDS):
         return None
-    remedy = "Make room, as by `souk release prune`, and do it again."
-    return SoukError("free space on the disk", cut(str(error), MOST_TOLD), remedy)
+    return SoukError("free space on the disk", cut(str(error), MOST_TOLD), MAKE_ROOM)
 
 
 def _damaged(error: Exception) -> SoukError | None:

@@ -6,7 +6,6 @@ It searches in process: exact, and free of the Milvus Lite folder that a running
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import gc
 import glob
@@ -22,7 +21,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from souk import outputs
-from souk.errors import SoukError, of_disk
+from souk.errors import FULL, SoukError, of_disk
 from souk.release.bundle import Bundle
 from souk.release.manifest import verify
 from souk.serving.recommender import Recommender
@@ -107,7 +106,7 @@ def recommend_file(
             outputs.free_file(output, outputs.ANSWERS, "output")
             os.replace(partial, output)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise of_disk(OSError(error.errno, error.strerror, str(output))) from error
         expected = f"{requests} to be readable and {output} to be writable"
         raise SoukError(expected, error.strerror or str(error), "Check both paths.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from souk.config import Columns, Data, Ingest, Source, parse_step_config
-from souk.errors import SoukError, shown
+from souk.errors import FULL, SoukError, shown
 from souk.features.labels import engaging_rows
 from souk.ingest.faults import Reason
 from souk.ingest.last_out import leave_last_out
@@ -184,7 +183,7 @@ def _spill(folder: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".ingest-") as name:
             yield Path(name)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in FULL:
             raise
         remedy = "Rows wait there until they are sorted: make room for about twice the data."
         raise SoukError(f"free space on the disk of {folder}", "none left", remedy) from error
