@@ -21,6 +21,7 @@ Ints = NDArray[np.integer[Any]]
 NAMES = ("hr", "ndcg", "recall", "mrr")
 BLOCK = 64  # scores of which `top` first looks at the highest
 CELLS = 4_000_000  # counts that the bootstrap holds at once
+MOST_PLACES = 10_000  # that a metric looks at
 LEAST_USERS = 20  # of a lead that counts: the bootstrap's interval of fewer is too narrow (docs/evaluation.md)
 
 
@@ -116,8 +117,10 @@ def flat_metric(name: str, flat: Floats, sizes: Ints) -> Floats:
 def parse_metric(name: str) -> tuple[str, int]:
     """A metric's kind and its k, which is 0 for `mrr`."""
     match = re.fullmatch(r"(hr|ndcg|recall)@([1-9]\d*)", name)
-    if match:
+    if match and len(match[2]) <= len(str(MOST_PLACES)) and int(match[2]) <= MOST_PLACES:
         return match[1], int(match[2])
+    if match:
+        raise SoukError(f"a metric of at most the first {MOST_PLACES:,} places", name, f"Take {match[1]}@10.")
     if name == "mrr":
         return "mrr", 0
     raise unknown("a metric", name, ("hr@10", "ndcg@10", "recall@100", "mrr"))

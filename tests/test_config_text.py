@@ -1,7 +1,10 @@
 """What stands in a config, and what YAML takes it for."""
 
+import pytest
+
 from souk.config import parse_config
 from souk.config.text import Written, dumped, meant, sections
+from souk.errors import SoukError
 from tests.config_fixtures import MINIMAL
 
 TEXT = """
@@ -31,3 +34,9 @@ def test_options_of_a_class_of_ones_own_are_what_yaml_takes_them_for():
     options = "{exact: no, rate: 1.50, most: 1_000, code: '010', lists: [on, .5]}"
     ranker = parse_config(MINIMAL + f"ranker: {{use: 'shop.rank:Own', options: {options}}}\n").ranker
     assert ranker.options == {"exact": False, "rate": 1.5, "most": 1000, "code": "010", "lists": [True, 0.5]}
+
+
+def test_an_offset_is_no_zone_and_the_error_names_both_ways_to_write_one():
+    for zone in ("+02:00", "UTC+2", "-0330"):
+        with pytest.raises(SoukError, match=r"name one, as Europe/Berlin; Etc/GMT-2 is two hours ahead of UTC"):
+            parse_config(MINIMAL.replace("path: events.csv", f"path: events.csv, timezone: '{zone}'"))

@@ -15,19 +15,16 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_valid
 
 from souk.config.declared import check_caps, check_matches, check_minority, check_names, check_parity
 from souk.config.objectives import Objective, Objectives
+from souk.config.places import Deploy, LoadIndex, OnlineStore, Rollout
 from souk.config.plugs import RESERVED, OwnRanker, OwnRetriever, written_short
 from souk.config.problems import explain
 from souk.config.repeat import Fatigue, Repeat
 from souk.config.settings import (
     BuildFeatures,
-    Deploy,
     Evaluate,
     Ingest,
-    LoadIndex,
-    OnlineStore,
     Outliers,
     Rerank,
-    Rollout,
     Split,
     TrainRanker,
     TrainTwoTower,

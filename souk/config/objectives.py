@@ -39,7 +39,7 @@ class Objective(Section):
 
     events: tuple[EventType, ...] = Field(min_length=1)
     min_value: float | None = None
-    min_dwell_seconds: float | None = None
+    min_dwell_seconds: float | None = Field(default=None, ge=0)
     unless: tuple[EventType, ...] = ()
     followed_by: tuple[EventType, ...] = ()
     any_item: bool = False
@@ -128,9 +128,23 @@ class Objectives(Section):
         """What is to come within no time never comes: the label would be the same for all.
 
         Raises:
-            SoukError: an objective given engagement waits, and has no window.
+            SoukError: an objective given engagement waits and has no window, has one and does not wait, or waits for
+                what spoils it.
         """
         for name, objective in self.given.items():
+            both = sorted(set(objective.unless) & set(objective.followed_by))
+            if both and not objective.any_item:
+                raise SoukError(
+                    f"objectives.{name}.unless and followed_by of different events",
+                    f"{', '.join(both)} in both",
+                    "What has to follow would spoil it. Take it out of one of them.",
+                )
+            if objective.within_days and not (objective.unless or objective.followed_by):
+                raise SoukError(
+                    f"objectives.{name}.unless or followed_by, whose days within_days are",
+                    f"within_days {objective.within_days:g} alone",
+                    "Say what is to come, or not to, in that time, unless: [return] for instance, or take it out.",
+                )
             keys = [key for key in ("unless", "followed_by") if getattr(objective, key)]
             if keys and not objective.within_days:
                 raise SoukError(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from souk.config.tables import MILVUS, MILVUS_WORDS, Section, spelled
+from souk.config.tables import Section
 from souk.errors import SoukError
 
 
@@ -34,6 +34,9 @@ class Ingest(Section):
         return {k: v for k, v in handler(self).items() if (k, v) != ("items_without_rows", "available")}
 
 
+MOST_HELD_OUT = 0.8  # of the events
+
+
 class Split(Section):
     """Shares of the events, in time order, that become the validation and the test window.
 
@@ -46,6 +49,16 @@ class Split(Section):
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     test: float = Field(default=0.1, gt=0, lt=0.5)
 
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Split:
+        if self.validation + self.test > MOST_HELD_OUT:
+            raise SoukError(
+                f"split.validation and split.test of at most {MOST_HELD_OUT:g} together",
+                f"{self.validation:g} and {self.test:g}",
+                "They are shares of the events, and the towers learn from the rest: 0.1 and 0.1 are the default.",
+            )
+        return self
+
 
 class BuildFeatures(Section):
     """`history_length` is even: a query sees between half of it and all of it but one of a user's last events. `auto`
@@ -54,11 +67,11 @@ class BuildFeatures(Section):
     visit, each with one of the item whose values say the same, as `[user_home, item_city]` (`souk.matches`); `auto`
     looks at what users take (`souk.features.matches`)."""
 
-    history_length: Annotated[int, Field(ge=4, multiple_of=2)] | Literal["auto"] = "auto"
+    history_length: Annotated[int, Field(ge=4, le=4096, multiple_of=2)] | Literal["auto"] = "auto"
     habits: int = Field(default=256, ge=0, le=4096)
     matches: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["auto"] = "auto"
-    text_buckets: int = Field(default=2048, ge=16)
-    numeric_buckets: int = Field(default=16, ge=2)
+    text_buckets: int = Field(default=2048, ge=16, le=2**20)
+    numeric_buckets: int = Field(default=16, ge=2, le=1024)
 
     @model_serializer(mode="wrap")
     def _without_what_is_left_to_the_data(self, handler: Any) -> dict[str, Any]:
@@ -80,21 +93,21 @@ class TrainTwoTower(Section):
     (`consistency_for`, there).
     """
 
-    dim: int = Field(default=64, ge=4, multiple_of=4)
-    layers: int = Field(default=2, ge=0)
+    dim: int = Field(default=64, ge=4, le=4096, multiple_of=4)
+    layers: int = Field(default=2, ge=0, le=64)
     heads: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     user_dropout: float = Field(default=0.5, ge=0, lt=1)
     new_item_lean: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     temperature: float = Field(default=1.0, gt=0)
-    epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    refresh_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
+    refresh_epochs: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     consistency: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    batch_rows: int = Field(default=16, ge=1)
-    negatives: int = Field(default=2048, ge=1)
+    batch_rows: int = Field(default=16, ge=1, le=2**16)
+    negatives: int = Field(default=2048, ge=1, le=2**20)
     logq_strength: float = Field(default=1.0, ge=0, le=1)
-    learning_rate: float = Field(default=4e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-4, ge=0)
     seed: int = Field(default=17, ge=0, lt=2**32)
 
@@ -110,23 +123,6 @@ class TrainTwoTower(Section):
         return self
 
 
-REDIS = r"^redis(?P<tls>s?)://(?P<host>[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/(?P<db>[0-9]{1,4}))?/?$"
-REDIS_WORDS = "redis://HOST[:PORT][/DATABASE], or rediss:// with TLS, and the password in SOUK_REDIS_PASSWORD alone"
-
-
-class OnlineStore(Section):
-    """`uri` is empty for sqlite in the workspace, or the address of a Redis: see REDIS_WORDS."""
-
-    uri: Annotated[str, spelled(f"|{REDIS}", REDIS_WORDS)] = ""
-
-
-class LoadIndex(Section):
-    """`uri` is empty for Milvus Lite in the workspace, or the address of a Milvus server, `http://host:port`."""
-
-    uri: Annotated[str, spelled(f"|{MILVUS}", f"{MILVUS_WORDS}: write http://localhost:19530")] = ""
-    recall_bar: float = Field(default=0.95, ge=0, le=1)
-
-
 FEWEST_CANDIDATES, MOST_CANDIDATES, CATALOGUE_SHARE = 200, 500, 10  # auto: a tenth of the items, within these
 
 
@@ -138,20 +134,20 @@ class TrainRanker(Section):
     count more. `debias` takes the place in a logged slate out of what a click says."""
 
     candidates: Annotated[int, Field(ge=10, le=MOST_CANDIDATES)] | Literal["auto"] = "auto"
-    negatives: int = Field(default=100, ge=1)
-    experts: int = Field(default=3, ge=1)
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32,), min_length=1)
-    cross_layers: int = Field(default=1, ge=0)
+    negatives: int = Field(default=100, ge=1, le=2**20)
+    experts: int = Field(default=3, ge=1, le=256)
+    hidden: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(default=(32,), min_length=1)
+    cross_layers: int = Field(default=1, ge=0, le=64)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    straight_epochs: int = Field(default=3, ge=1)
+    straight_epochs: int = Field(default=3, ge=1, le=10_000)
     body_examples: int = Field(default=1000, ge=0)
-    epochs: int = Field(default=6, ge=0)
-    batch_rows: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    epochs: int = Field(default=6, ge=0, le=10_000)
+    batch_rows: int = Field(default=128, ge=1, le=2**16)
+    learning_rate: float = Field(default=3e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-2, ge=0)
     max_click_loss: float = Field(default=0.01, ge=0, lt=1)
     tail_weight: float = Field(default=0.0, ge=0, le=2)
-    minority: dict[str, float] = Field(default={})
+    minority: dict[str, Annotated[float, Field(ge=0, le=2)]] = Field(default={})
     debias: bool = True
     seed: int = Field(default=17, ge=0, lt=2**32)
 
@@ -198,7 +194,7 @@ class Evaluate(Section):
         default=25_000, ge=1
     )  # each a few rankings of the catalogue, of which tens a second are made
     max_queries_per_user: int = Field(default=20, ge=1)
-    bootstrap: int = Field(default=1000, ge=100)
+    bootstrap: int = Field(default=1000, ge=100, le=1_000_000)
     worst_slice: float | None = Field(default=0.05, ge=0)
     cold_items: float | None = Field(default=0.1, ge=0)
     coverage: float | None = Field(default=0.25, ge=0, le=1)
@@ -219,82 +215,5 @@ class Evaluate(Section):
         try:
             parse_metric(name)
         except SoukError as error:
-            raise ValueError(f"{error.expected}. {error.remedy}") from error
+            raise ValueError(f"{error.expected}. {error.remedy.removesuffix('.')}") from error
         return name
-
-
-class Deploy(Section):
-    slate_size: int = Field(default=20, ge=1)
-    max_slate_size: int = Field(default=200, ge=1)
-
-
-DNS = "([-a-z0-9]*[a-z0-9])?"  # the rest of a name in Kubernetes
-OF_DNS = "small letters, digits and -, no - at either end"
-
-
-class Rollout(Section):
-    """Where `deploy` puts a release, and how much traffic it gets there. See `docs/rollout.md`.
-
-    `canary_percent` is the share of requests that a release starts with while the one before it keeps the rest; 0
-    gives it all of them. `storage` + `/` + the release's name is the address that KServe mounts or downloads. Where
-    neither `min_replicas` nor `max_replicas` is given, a service keeps those that it has, and a new one has 1 and 1.
-    """
-
-    target: Literal["workspace", "inference_service"] = "workspace"
-    name: Annotated[str, spelled("[a-z]" + DNS, f"{OF_DNS}, the first a letter")] = Field(default="souk", max_length=38)
-    namespace: Annotated[str, spelled("[a-z0-9]" + DNS, OF_DNS)] = Field(default="souk", max_length=63)
-    mode: Literal["standard", "knative"] = "standard"
-    canary_percent: int = Field(default=0, ge=0, le=99)
-    storage: Annotated[str, spelled(r"[a-z0-9]+://[^/].*[^/]", "SCHEME://PLACE without a / at its end")] = (
-        "pvc://souk-workspace/releases"
-    )
-    runtime: str = Field(default="souk", min_length=1)
-    min_replicas: int | None = Field(default=None, ge=1)
-    max_replicas: int | None = Field(default=None, ge=1)
-    deadline_seconds: float = Field(default=600, gt=0)
-
-    @model_validator(mode="after")
-    def _replicas_in_order(self) -> Rollout:
-        fewest, most = self.replicas or (1, 1)
-        if most < fewest:
-            raise ValueError(f"max_replicas {most} is below min_replicas {fewest}")
-        return self
-
-    @property
-    def replicas(self) -> tuple[int, int] | None:
-        """Fewest and most servers, 1 where one of them is not given; None where neither is."""
-        if self.min_replicas is None and self.max_replicas is None:
-            return None
-        return self.min_replicas or 1, self.max_replicas or 1
-
-    def check_index(self, index: LoadIndex) -> None:
-        """A service of several servers needs an index that they share.
-
-        Raises:
-            SoukError: the target is a cluster and the index is Milvus Lite, whose file one process holds.
-        """
-        if self.target == "inference_service" and not index.uri:
-            raise SoukError(
-                "the address of a Milvus server in load_index.uri, since rollout.target is inference_service",
-                "none, which is Milvus Lite: one process holds its file",
-                "Set load_index.uri, to http://milvus.milvus:19530 for instance, or rollout.target to workspace.",
-            )
-
-    def check_store(self, store: OnlineStore, kept: bool = False) -> None:
-        """Several servers need a store of user states that they share.
-
-        Args:
-            store: of the states.
-            kept: whether the service may have several already, which it keeps where this section says no number.
-
-        Raises:
-            SoukError: a cluster runs more than one, and the states are in sqlite.
-        """
-        most = self.replicas and self.replicas[1]
-        if self.target == "inference_service" and (most > 1 if most else kept) and not store.uri:
-            why = f"rollout.max_replicas is {most}" if most else f"service {self.name} may have several servers"
-            raise SoukError(
-                f"the address of a Redis in online_store.uri, since {why}",
-                "none, which is sqlite: a file that one machine can share",
-                "Set online_store.uri, to redis://redis.redis:6379 for instance, or rollout.max_replicas to 1.",
-            )

@@ -7,10 +7,10 @@ import difflib
 import re
 from string import Formatter
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from souk.config.text import composed
@@ -18,7 +18,9 @@ from souk.errors import SoukError
 from souk.schema import EventType, Kind, contract
 
 SPLIT = (Kind.LIST, Kind.PATH, Kind.VECTOR)  # kinds of which a cell has several entries
-VECTOR = re.compile(r"^vector\[([1-9][0-9]*)\]$")
+VECTOR = re.compile(r"^vector\[(.*)\]$")
+WIDEST = 16_384  # numbers of a vector column
+OFFSET = re.compile(r"(UTC|GMT)?[+-][0-9]{1,2}(:?[0-9]{2})?")
 COLUMN = re.compile(r"[A-Za-z0-9_]+")  # what TensorFlow takes for the name of a parameter
 NO_NUMBER = "a number{others}, and true and false are none"
 
@@ -103,7 +105,7 @@ class Source(Section):
     the mark in the numbers of a CSV, and `dwell_unit` that of the file's `dwell_seconds`.
     """
 
-    path: str
+    path: Annotated[str, Field(min_length=1)]
     format: Literal["auto", "parquet", "csv", "jsonl", "atomic"] = "auto"
     delimiter: str = ""
     encoding: str = "utf-8"
@@ -161,6 +163,9 @@ class Source(Section):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            if OFFSET.fullmatch(value):
+                ahead = "Etc/GMT-2 is two hours ahead of UTC, all year"
+                raise ValueError(f"{value!r} is no time zone: name one, as Europe/Berlin; {ahead}") from error
             near = difflib.get_close_matches(value, available_timezones(), n=1, cutoff=0.3)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{value!r} is no time zone, Europe/London for instance{hint}") from error
@@ -230,6 +235,8 @@ class Columns(Section):
             for name, kind in kinds.items() if isinstance(kinds, dict) else ():
                 found = VECTOR.match(str(kind))
                 if found:
+                    if not re.fullmatch("[1-9][0-9]{0,5}", found[1]) or int(found[1]) > WIDEST:
+                        raise ValueError(f"columns.{table}.{name}: {kind} is none of vector[1] to vector[{WIDEST}]")
                     widths[f"{table}.{name}"] = int(found[1])
                     values[table] = {**values[table], name: str(Kind.VECTOR)}
         return values | {"widths": widths}

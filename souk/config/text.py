@@ -74,6 +74,9 @@ class _Loader(yaml.SafeLoader):
             if key.value in lines:
                 problem = f"the key {key.value!r} stands twice, first on line {lines[key.value]}, then"
                 raise ConstructorError(None, None, problem, key.start_mark)
+            if key.tag == f"{TAG}null":
+                problem = f"the key {key.value or 'of no signs'}, which is no name unless it stands in quotes,"
+                raise ConstructorError(None, None, problem, key.start_mark)
             lines[key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep=True)  # else an alias within what it stands for makes a loop
 

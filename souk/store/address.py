@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from souk.config.settings import REDIS
+from souk.config.places import REDIS
 from souk.errors import SoukError, shown
 
 PASSWORD = "SOUK_REDIS_PASSWORD"  # nosec B105: the name of an environment variable
