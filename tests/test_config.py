@@ -59,6 +59,19 @@ def test_paths_are_relative_to_the_config(tmp_path):
         load_config(tmp_path / "absent.yaml")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("events.csv}", "' '}", "data.events.path, a file or an address. Received: ' '. Write where the events are."),
+        ("{events:", "{items: {path: ''}, events:", "data.items.path, a file or .* are, or take the table out."),
+    ],
+)
+def test_a_table_without_a_place_is_not_the_folder_of_the_config(tmp_path, before, after, words):
+    (tmp_path / "my.yaml").write_text(MINIMAL.replace(before, after, 1))
+    with pytest.raises(SoukError, match=words):
+        load_config(tmp_path / "my.yaml")
+
+
 def test_a_step_gets_its_sections_and_only_them():
     config = parse_config(MINIMAL)
     for step, sections in STEP_SECTIONS.items():

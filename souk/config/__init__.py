@@ -247,6 +247,9 @@ def load_config(path: str | Path, data: str = "") -> DatasetConfig:
     if data and not any(source and _relative(source.path) for source in tables.values()):
         raise SoukError("no --data", data, f"Every path in {path} is complete already.")
     for table, source in tables.items():
+        if source is not None and not source.path.strip():
+            remedy = f"Write where the {table} are" + (", or take the table out." if table != "events" else ".")
+            raise SoukError(f"{path}: data.{table}.path, a file or an address", repr(source.path), remedy)
         if source is not None and "://" not in source.path:
             tables[table] = source.model_copy(update={"path": _beneath(base, source.path)})
     log = config.data.event_log and _beneath(base, config.data.event_log)

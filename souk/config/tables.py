@@ -7,10 +7,10 @@ import difflib
 import re
 from string import Formatter
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from souk.config.text import composed
@@ -105,7 +105,7 @@ class Source(Section):
     the mark in the numbers of a CSV, and `dwell_unit` that of the file's `dwell_seconds`.
     """
 
-    path: Annotated[str, Field(min_length=1)]
+    path: str
     format: Literal["auto", "parquet", "csv", "jsonl", "atomic"] = "auto"
     delimiter: str = ""
     encoding: str = "utf-8"
