@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -141,6 +143,17 @@ def test_the_exit_code_says_whether_anything_was_answered(workspace, tmp_path, l
     words = ["--requests", str(requests), "--output", output, "--workspace", str(workspace.root)]
     assert main(["recommend", *words]) == status
     assert len(read(tmp_path / "out.jsonl")) == len(lines)
+
+
+def test_requests_come_from_standard_input_too(workspace, tmp_path):
+    answers = tmp_path / "out.jsonl", tmp_path / "piped.jsonl"
+    requests = write(tmp_path / "in.jsonl", LINES)
+    for given, output in zip((str(requests), "-"), answers, strict=True):
+        words = ["--requests", given, "--output", str(output), "--workspace", str(workspace.root)]
+        command = [sys.executable, "-m", "souk", "recommend", *words]
+        subprocess.run(command, input=requests.read_bytes(), check=True, capture_output=True)
+    told = [[answer | {"scores": None} for answer in read(output)] for output in answers]
+    assert told[0] == told[1] and len(told[0]) == 8
 
 
 def test_what_a_killed_one_left_is_cleared_and_what_another_writes_now_is_not(workspace, tmp_path):

@@ -15,7 +15,12 @@ from souk.workspace import Workspace
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_workspace(parser)
-    parser.add_argument("--requests", required=True, metavar="FILE", help="JSON lines: user_id, and what else is known")
+    parser.add_argument(
+        "--requests",
+        required=True,
+        metavar="FILE",
+        help="JSON lines, - for those of standard input: user_id, and what else is known",
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines: user_id, items, scores, or error")
     parser.add_argument(
         "--k", type=options.at_least_one, metavar="N", help="items for lines that do not say (default: the release's)"
@@ -27,7 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, also where some lines had errors: they stand in the output."""
-    with open(arguments.requests, "rb"):  # what cannot be read is told before models are
+    requests = "/dev/stdin" if arguments.requests == "-" else arguments.requests
+    with open(requests, "rb"):  # what cannot be read is told before models are
         pass
     outputs.free_file(arguments.output, outputs.ANSWERS)
     folder = Workspace(Path(arguments.workspace)).served_folder(arguments.release)
@@ -39,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     counts = recommend_file(
         workspace=arguments.workspace,
-        requests=arguments.requests,
+        requests=requests,
         output=arguments.output,
         now=time.time_ns() // 1_000_000,
         k=arguments.k,
