@@ -12,7 +12,7 @@ WORKSPACE ?= .souk$(if $(filter-out movielens_100k,$(DATASET)),-$(DATASET))
 DATA_simulated := .souk/data/simulated/events.parquet
 # Processes that run tests; each file of tests stays in one, for its fixtures. tests/conftest.py has the order.
 WORKERS ?= 2
-PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=15
 # What a busy machine made late gets a second try, alone; what is broken fails again. Both tries are in the log.
 AGAIN := pytest --last-failed --last-failed-no-failures none --exitfirst --verbose
 UV_VERSION := 0.13.9
