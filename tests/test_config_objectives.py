@@ -52,8 +52,6 @@ def test_the_spec_of_two_objectives_has_the_hash_of_before_there_were_more():
         ("slate_kept: {events: [click], weight: 1}", ["context_, slate_, gate_, cross_, expert_)"]),
         ("kept: {events: [click], weight: 1000001}", ["kept.weight: less than or equal to 1000000, or auto"]),
         ("kept: {events: [click], min_dwell_seconds: -5, weight: 1}", ["kept.min_dwell_seconds: greater than or"]),
-        ("kept: {events: [click], within_days: 30, weight: 1}",
-         ["objectives.kept.unless or followed_by, whose days within_days are. Received: within_days 30 alone."]),
         ("kept: {events: [purchase], unless: [return], followed_by: [return], within_days: 3, weight: 1}",
          ["objectives.kept.unless and followed_by of different events. Received: return in both."]),
         ("kept: 3", ["objectives.kept: a section with keys events, ", "and weight"]),

@@ -128,8 +128,7 @@ class Objectives(Section):
         """What is to come within no time never comes: the label would be the same for all.
 
         Raises:
-            SoukError: an objective given engagement waits and has no window, has one and does not wait, or waits for
-                what spoils it.
+            SoukError: an objective given engagement waits, and has no window, or waits for what spoils it.
         """
         for name, objective in self.given.items():
             both = sorted(set(objective.unless) & set(objective.followed_by))
@@ -138,12 +137,6 @@ class Objectives(Section):
                     f"objectives.{name}.unless and followed_by of different events",
                     f"{', '.join(both)} in both",
                     "What has to follow would spoil it. Take it out of one of them.",
-                )
-            if objective.within_days and not (objective.unless or objective.followed_by):
-                raise SoukError(
-                    f"objectives.{name}.unless or followed_by, whose days within_days are",
-                    f"within_days {objective.within_days:g} alone",
-                    "Say what is to come, or not to, in that time, unless: [return] for instance, or take it out.",
                 )
             keys = [key for key in ("unless", "followed_by") if getattr(objective, key)]
             if keys and not objective.within_days:
